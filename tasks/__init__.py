@@ -1,0 +1,1 @@
+"""SeqIO tasks and text sources that both engines train on."""
