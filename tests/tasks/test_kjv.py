@@ -1,7 +1,6 @@
 from importlib import metadata
 
 import pytest
-
 from primer_tf.tasks import kjv
 
 
