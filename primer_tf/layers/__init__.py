@@ -1,0 +1,28 @@
+"""Keras layers of Primer and of the Transformers it is compared with.
+
+Every layer stands alone: it uses `keras.ops` only, so it runs on the TensorFlow, JAX and PyTorch
+backends and fits into any Keras model.
+"""
+
+from primer_tf.layers.activations import gelu_tanh, squared_relu
+from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.decoder_block import DecoderBlock
+from primer_tf.layers.decoder_stack import DecoderStack
+from primer_tf.layers.feed_forward import FeedForward
+from primer_tf.layers.multi_dconv_head_attention import MultiDConvHeadAttention
+from primer_tf.layers.primer_normalization import PrimerNormalization
+from primer_tf.layers.residual_sublayer import ResidualSublayer
+from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
+
+__all__ = [
+    "CausalDepthwiseConv1D",
+    "DecoderBlock",
+    "DecoderStack",
+    "FeedForward",
+    "MultiDConvHeadAttention",
+    "PrimerNormalization",
+    "ResidualSublayer",
+    "T5RelativePositionBias",
+    "gelu_tanh",
+    "squared_relu",
+]

@@ -1,0 +1,1 @@
+"""Training as T5 does it: optimizer, schedule, loss, packed data, checkpoints, evaluation."""

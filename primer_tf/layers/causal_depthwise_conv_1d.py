@@ -1,0 +1,87 @@
+"""Causal depthwise convolution along the sequence."""
+
+import keras
+from keras import ops
+
+from primer_tf.layers.shape_checks import check_positive, check_rank
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class CausalDepthwiseConv1D(keras.layers.Layer):
+    """Depthwise convolution over past positions, the "DConv" of Primer (section 4.1 "MDHA").
+
+    `y[t] = sum_i tap_i * x[t - i]` for `i < kernel_size`, one weight a channel and tap, no bias;
+    positions before the first count as zero. The initial values are the published ones: 0.5 for
+    the present position and `0.5 / kernel_size` for every earlier one.
+
+    Each tap is a weight of its own, as in the T5 checkpoint, because Adafactor scales and clips
+    the update of every weight separately.
+
+    Args:
+        kernel_size: Positions that one output sees, itself included.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[B, T, C]`.
+        segment_ids: `[B, T]` integers; a position sees only its own segment. Optional.
+        history: `[B, kernel_size - 1, C]`, the inputs just before `x`, for decoding. Optional.
+
+    Returns:
+        `[B, T, C]`.
+
+    Raises:
+        ValueError: `kernel_size` is below 1, or an input has the wrong rank.
+
+    Example:
+
+    >>> layer = CausalDepthwiseConv1D(kernel_size=3)
+    >>> layer(keras.ops.ones((1, 4, 8)))[0, :, 0]  # 0.5, then 0.5 + 0.5/3, then 0.5 + 2 * 0.5/3
+    """
+
+    def __init__(self, kernel_size=3, **kwargs):
+        super().__init__(**kwargs)
+        check_positive(self, "kernel_size", kernel_size)
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape):
+        """Creates the taps for `C` channels."""
+        check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
+        self.taps = [
+            self.add_weight(
+                name=f"tap_{shift}",
+                shape=(input_shape[-1],),
+                initializer=keras.initializers.Constant(
+                    0.5 if shift == 0 else 0.5 / self.kernel_size
+                ),
+            )
+            for shift in range(self.kernel_size)
+        ]
+
+    def call(self, x, segment_ids=None, history=None):
+        """Convolves `x`."""
+        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        reach = self.kernel_size - 1
+        length = ops.shape(x)[1]
+        if history is None:
+            padded = ops.pad(x, ((0, 0), (reach, 0), (0, 0)))
+        else:
+            padded = ops.concatenate([ops.cast(history, x.dtype), x], axis=1)
+        y = x * ops.cast(self.taps[0], x.dtype)
+        if segment_ids is not None:
+            padded_ids = ops.pad(segment_ids, ((0, 0), (reach, 0)), constant_values=-1)
+        for shift in range(1, self.kernel_size):
+            start = reach - shift
+            earlier = padded[:, start : start + length]
+            if segment_ids is not None:
+                same = ops.equal(padded_ids[:, start : start + length], segment_ids)
+                earlier = earlier * ops.cast(same, x.dtype)[:, :, None]
+            y = y + earlier * ops.cast(self.taps[shift], x.dtype)
+        return y
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input."""
+        return input_shape
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "kernel_size": self.kernel_size}

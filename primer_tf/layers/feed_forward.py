@@ -1,0 +1,101 @@
+"""Position-wise feed-forward layer, plain or gated."""
+
+import keras
+from keras import ops
+
+from primer_tf.layers import activations
+from primer_tf.layers.shape_checks import check_positive, check_rank
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class FeedForward(keras.layers.Layer):
+    """Two dense layers with an activation between them (Mesh TensorFlow's `DenseReluDense`).
+
+    Plain: `y = f(x W + b) Wo + bo`. Gated: `y = (f(x W + b) * (x V + c)) Wo + bo`, which gives
+    ReGLU with `activation="relu"` and SwiGLU with `activation="swish"`.
+
+    Args:
+        intermediate_dim: Width of the hidden layer, `d_ff`.
+        activation: Name or function; `"squared_relu"` is Primer's.
+        gated: Whether a second, linear projection multiplies the activated one.
+        use_bias: Whether the dense layers have biases.
+        dropout: Rate of dropout on the hidden layer.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[B, T, C]`.
+
+    Returns:
+        `[B, T, C]`.
+
+    Raises:
+        ValueError: Unknown activation, `intermediate_dim` below 1, or `x` of the wrong rank.
+
+    Example:
+
+    >>> FeedForward(2048, activation="squared_relu")(keras.random.normal((2, 5, 512))).shape
+    """
+
+    def __init__(
+        self,
+        intermediate_dim,
+        activation="squared_relu",
+        gated=False,
+        use_bias=True,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(self, "intermediate_dim", intermediate_dim)
+        self.intermediate_dim = intermediate_dim
+        self.activation = activations.get(activation)
+        self.gated = gated
+        self.use_bias = use_bias
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        """Creates the dense layers for `C` channels."""
+        check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
+        hidden_dim = input_shape[-1]
+
+        def dense(name, inputs, units):
+            return keras.layers.Dense(
+                units,
+                use_bias=self.use_bias,
+                # Mesh TensorFlow's default: truncated normal, 1 / sqrt(fan in), uncorrected.
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=inputs**-0.5),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+
+        self.intermediate_dense = dense("intermediate", hidden_dim, self.intermediate_dim)
+        self.intermediate_dense.build(input_shape)
+        if self.gated:
+            self.linear_dense = dense("linear", hidden_dim, self.intermediate_dim)
+            self.linear_dense.build(input_shape)
+        self.output_dense = dense("output", self.intermediate_dim, hidden_dim)
+        self.output_dense.build((*input_shape[:-1], self.intermediate_dim))
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def call(self, x, training=None):
+        """Applies the layer at every position."""
+        hidden = self.activation(self.intermediate_dense(x))
+        if self.gated:
+            hidden = ops.multiply(hidden, self.linear_dense(x))
+        hidden = self.dropout_layer(hidden, training=training)
+        return self.output_dense(hidden)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input."""
+        return input_shape
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {
+            **super().get_config(),
+            "intermediate_dim": self.intermediate_dim,
+            "activation": keras.activations.serialize(self.activation),
+            "gated": self.gated,
+            "use_bias": self.use_bias,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,251 @@
+"""Causal self-attention with depthwise convolutions after its projections."""
+
+import keras
+from keras import ops
+
+from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.shape_checks import check_positive, check_rank
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class MultiDConvHeadAttention(keras.layers.Layer):
+    """Multi-DConv-Head Attention (Primer, section 4.1), or plain T5 attention without a kernel.
+
+    `Q`, `K` and `V` are projections of `x`, each followed by a causal depthwise convolution over
+    the positions. With `shared_query_key` (full Primer) there is one projection `r`: `K = r` and
+    `Q = r Wr`. Scores are `Q K^T` plus the position bias, with no `1 / sqrt(D)`: as in T5 the
+    scale sits in the initial values of the query projection. No biases anywhere.
+
+    Args:
+        num_heads: Number of heads, `H`.
+        head_dim: Channels of a head, `D`. Default: the channels of `x` divided by `num_heads`.
+        kernel_size: Width of the convolutions; `None` for attention without them.
+        shared_query_key: Whether queries are projected from the keys.
+        dropout: Rate of dropout on the attention weights.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[B, T, C]`.
+        position_bias: `[H, T, S]`, added to the scores. Optional.
+        padding_mask: `[B, T]`, true at real tokens; the others are treated as zeros and never
+            attended to. Optional, and not for use with `cache`.
+        segment_ids: `[B, T]` integers; attention and convolution stay inside a segment. Optional,
+            and not for use with `cache`.
+        cache: What `build_cache` or an earlier call returned. `x` then stands at positions
+            `cache_update_index .. cache_update_index + T - 1`.
+        cache_update_index: Integer or scalar tensor.
+
+    Returns:
+        `[B, T, C]`, and with `cache` also the updated cache.
+
+    Raises:
+        ValueError: `head_dim` is not given and `num_heads` does not divide the channels; a size
+            below 1; `x` of the wrong rank.
+
+    Example:
+
+    >>> MultiDConvHeadAttention(num_heads=8)(keras.random.normal((2, 5, 512))).shape
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        head_dim=None,
+        kernel_size=3,
+        shared_query_key=False,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(self, "num_heads", num_heads)
+        if head_dim is not None:
+            check_positive(self, "head_dim", head_dim)
+        if kernel_size is not None:
+            check_positive(self, "kernel_size", kernel_size)
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.kernel_size = kernel_size
+        self.shared_query_key = shared_query_key
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        """Creates the projections and convolutions for `C` channels."""
+        check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
+        hidden_dim = input_shape[-1]
+        if self.head_dim is None and hidden_dim % self.num_heads:
+            raise ValueError(
+                f"MultiDConvHeadAttention cannot split {hidden_dim} channels into "
+                f"{self.num_heads} heads; give `head_dim` or a `num_heads` that divides them."
+            )
+        self._head_dim = self.head_dim or hidden_dim // self.num_heads
+        inner_dim = self.num_heads * self._head_dim
+
+        def dense(name, shape, units, initializer):
+            layer = keras.layers.Dense(
+                units,
+                use_bias=False,
+                kernel_initializer=initializer,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build(shape)
+            return layer
+
+        normal = keras.initializers.RandomNormal
+        inner_shape = (*input_shape[:-1], inner_dim)
+        query_stddev = (hidden_dim * self._head_dim) ** -0.5
+        stddevs = {"query_key" if self.shared_query_key else "query": query_stddev}
+        if not self.shared_query_key:
+            stddevs["key"] = hidden_dim**-0.5
+        stddevs["value"] = hidden_dim**-0.5
+        self.projections = {
+            name: dense(name, input_shape, inner_dim, normal(stddev=stddev))
+            for name, stddev in stddevs.items()
+        }
+        if self.shared_query_key:
+            self.query_dense = dense(
+                "query",
+                inner_shape,
+                inner_dim,
+                keras.initializers.TruncatedNormal(stddev=inner_dim**-0.5),
+            )
+        self.convolutions = {}
+        if self.kernel_size is not None:
+            for name in self.projections:
+                conv = CausalDepthwiseConv1D(
+                    self.kernel_size, dtype=self.dtype_policy, name=f"{name}_conv"
+                )
+                conv.build(inner_shape)
+                self.convolutions[name] = conv
+        self.output_dense = dense(
+            "attention_output", inner_shape, hidden_dim, normal(stddev=inner_dim**-0.5)
+        )
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def build_cache(self, batch_size, max_length):
+        """Returns an empty cache for `max_length` positions.
+
+        Keys and values are kept after the convolution. What goes into the convolutions is kept too,
+        indexed by position (shifted by `kernel_size - 1`, so that what lies before the first
+        position is there, as zeros): decoding may then go on from any position already seen.
+        """
+        inner_dim = self.num_heads * self._head_dim
+        heads_shape = (batch_size, max_length, self.num_heads, self._head_dim)
+        cache = {
+            "key": ops.zeros(heads_shape, dtype=self.compute_dtype),
+            "value": ops.zeros(heads_shape, dtype=self.compute_dtype),
+        }
+        if self.convolutions:
+            history_shape = (batch_size, max_length + self.kernel_size - 1, inner_dim)
+            cache["history"] = {
+                name: ops.zeros(history_shape, dtype=self.compute_dtype)
+                for name in self.convolutions
+            }
+        return cache
+
+    def call(
+        self,
+        x,
+        position_bias=None,
+        padding_mask=None,
+        segment_ids=None,
+        cache=None,
+        cache_update_index=0,
+        training=None,
+    ):
+        """Attends from every position of `x` to itself and to earlier ones."""
+        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        if padding_mask is not None:
+            # A convolution must see nothing of a padding token on its left.
+            x = x * ops.cast(padding_mask, x.dtype)[:, :, None]
+        streams = {name: dense(x) for name, dense in self.projections.items()}
+        if cache is None:
+            streams = {
+                name: self._convolve(name, stream, segment_ids=segment_ids)
+                for name, stream in streams.items()
+            }
+        else:
+            streams, cache = self._convolve_with_cache(streams, cache, cache_update_index)
+        if self.shared_query_key:
+            key = streams["query_key"]
+            query = self.query_dense(key)
+        else:
+            query, key = streams["query"], streams["key"]
+        query, key, value = map(self._split_heads, (query, key, streams["value"]))
+        if cache is not None:
+            start = (0, cache_update_index, 0, 0)
+            cache["key"] = key = ops.slice_update(cache["key"], start, key)
+            cache["value"] = value = ops.slice_update(cache["value"], start, value)
+
+        mask = self._visible(
+            ops.shape(query)[1], ops.shape(key)[1], cache_update_index, padding_mask, segment_ids
+        )
+        outputs = self._attend(query, key, value, position_bias, mask, training)
+        outputs = self.output_dense(outputs)
+        return outputs if cache is None else (outputs, cache)
+
+    def _convolve(self, name, stream, **kwargs):
+        return self.convolutions[name](stream, **kwargs) if self.convolutions else stream
+
+    def _convolve_with_cache(self, streams, cache, index):
+        """Convolves with the history in the cache; returns the streams and a new cache."""
+        cache = dict(cache)
+        if not self.convolutions:
+            return streams, cache
+        reach = self.kernel_size - 1
+        histories, convolved = {}, {}
+        for name, stream in streams.items():
+            history = cache["history"][name]
+            shape = (ops.shape(history)[0], reach, history.shape[-1])
+            before = ops.slice(history, (0, index, 0), shape)
+            convolved[name] = self._convolve(name, stream, history=before)
+            histories[name] = ops.slice_update(history, (0, index + reach, 0), stream)
+        cache["history"] = histories
+        return convolved, cache
+
+    def _split_heads(self, x):
+        shape = ops.shape(x)
+        return ops.reshape(x, (shape[0], shape[1], self.num_heads, self._head_dim))
+
+    def _visible(self, query_length, key_length, offset, padding_mask, segment_ids):
+        """Returns which keys each query may see, broadcastable to `[B, H, T, S]`."""
+        queries = ops.arange(query_length, dtype="int32")[:, None] + offset
+        keys = ops.arange(key_length, dtype="int32")[None, :]
+        visible = ops.less_equal(keys, queries)[None, None]
+        if padding_mask is not None:
+            real = ops.cast(padding_mask, "bool")[:, None, None, :]
+            visible = ops.logical_and(visible, real)
+        if segment_ids is not None:
+            same = ops.equal(segment_ids[:, :, None], segment_ids[:, None, :])[:, None]
+            visible = ops.logical_and(visible, same)
+        return visible
+
+    def _attend(self, query, key, value, position_bias, mask, training):
+        """Returns the attention-weighted values, `[B, T, H * D]`."""
+        scores = ops.einsum("bthd,bshd->bhts", query, key)
+        # Softmax in at least float32, whatever the products were computed in.
+        scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+        if position_bias is not None:
+            scores = scores + ops.cast(position_bias, scores.dtype)
+        scores = ops.where(mask, scores, ops.cast(-1e9, scores.dtype))
+        weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        weights = self.dropout_layer(weights, training=training)
+        outputs = ops.einsum("bhts,bshd->bthd", weights, value)
+        shape = ops.shape(outputs)
+        return ops.reshape(outputs, (shape[0], shape[1], self.num_heads * self._head_dim))
+
+    def compute_output_spec(self, x, cache=None, **kwargs):
+        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
+        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        return output if cache is None else (output, cache)
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "kernel_size": self.kernel_size,
+            "shared_query_key": self.shared_query_key,
+            "dropout": self.dropout,
+        }

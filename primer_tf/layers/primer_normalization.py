@@ -1,0 +1,54 @@
+"""Primer's own normalization."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class PrimerNormalization(keras.layers.Layer):
+    """Normalization found by the Primer search (Primer, appendix "Custom normalization").
+
+    With `m = mean(x)` over the channels, `z = (x - m) / sqrt(mean(x * (x - m)) + epsilon)`, then a
+    learned scale and bias. In exact arithmetic `mean(x * (x - m))` is the variance; numerically it
+    is not (large means cancel badly), and it is kept because trained weights depend on it.
+
+    Args:
+        epsilon: Added to the pseudo-variance.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[..., C]`.
+
+    Returns:
+        Tensor of the shape of `x`.
+
+    Example:
+
+    >>> PrimerNormalization()(keras.random.normal((2, 5, 16))).shape
+    """
+
+    def __init__(self, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        """Creates scale and bias for the last axis."""
+        self.scale = self.add_weight(name="scale", shape=input_shape[-1:], initializer="ones")
+        self.bias = self.add_weight(name="bias", shape=input_shape[-1:], initializer="zeros")
+
+    def call(self, x):
+        """Normalizes `x` over its last axis."""
+        # Half precision has too few digits for the cancellation in x * (x - m).
+        wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+        centred = wide - ops.mean(wide, axis=-1, keepdims=True)
+        pseudo_variance = ops.mean(wide * centred, axis=-1, keepdims=True)
+        z = ops.cast(centred * ops.rsqrt(pseudo_variance + self.epsilon), x.dtype)
+        return z * ops.cast(self.scale, x.dtype) + ops.cast(self.bias, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input."""
+        return input_shape
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}

@@ -1,0 +1,102 @@
+"""T5's bucketed relative position bias."""
+
+import math
+
+import keras
+from keras import ops
+
+from primer_tf.layers.shape_checks import check_positive
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class T5RelativePositionBias(keras.layers.Layer):
+    """A learned bias per head and distance bucket, added to the attention scores.
+
+    Distances `d = query position - key position` below half the buckets have a bucket each; longer
+    ones share buckets that widen logarithmically up to `max_distance`; keys in the future share
+    bucket 0, which a causal mask hides. Source: `_relative_position_bucket`, unidirectional, in
+    `mesh_tensorflow.transformer.transformer_layers`.
+
+    One instance serves all layers of a decoder ("bias_shared").
+
+    Args:
+        num_heads: Number of attention heads, `H`.
+        num_buckets: Number of distance buckets.
+        max_distance: Distance from which on all keys share the last bucket.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        query_length: Number of queries, `T`.
+        key_length: Number of keys, `S`; they stand at positions `0 .. S - 1`.
+        offset: Position of the first query.
+
+    Returns:
+        `[H, T, S]`.
+
+    Example:
+
+    >>> T5RelativePositionBias(num_heads=8)(query_length=512, key_length=512).shape
+    """
+
+    def __init__(self, num_heads, num_buckets=32, max_distance=128, **kwargs):
+        super().__init__(**kwargs)
+        check_positive(self, "num_heads", num_heads)
+        check_positive(self, "num_buckets", num_buckets)
+        if max_distance <= num_buckets // 2:
+            raise ValueError(
+                f"T5RelativePositionBias needs `max_distance` above num_buckets / 2 = "
+                f"{num_buckets // 2}; received {max_distance}."
+            )
+        self.num_heads = num_heads
+        self.num_buckets = num_buckets
+        self.max_distance = max_distance
+
+    def build(self, input_shape=None):
+        """Creates the table of biases."""
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.num_heads, self.num_buckets),
+            initializer="glorot_uniform",
+        )
+
+    def bucket(self, distance):
+        """Returns the bucket of each distance, both integer tensors of one shape."""
+        exact = self.num_buckets // 2
+        distance = ops.maximum(distance, 0)
+        ratio = ops.cast(ops.maximum(distance, exact), "float32") / exact
+        scale = (self.num_buckets - exact) / math.log(self.max_distance / exact)
+        wide = exact + ops.cast(ops.log(ratio) * scale, "int32")
+        wide = ops.minimum(wide, self.num_buckets - 1)
+        return ops.where(ops.less(distance, exact), distance, wide)
+
+    def call(self, query_length, key_length, offset=0):
+        """Returns the biases of all queries against all keys."""
+        # A bias depends on the distance alone, so look up each of the T + S - 1 distances once,
+        # from the largest to the smallest, ...
+        count = query_length + key_length - 1
+        distance = offset + query_length - 1 - ops.arange(count, dtype="int32")
+        one_hot = ops.one_hot(self.bucket(distance), self.num_buckets, dtype=self.compute_dtype)
+        table = ops.cast(self.embeddings, self.compute_dtype)
+        by_distance = ops.matmul(table, ops.transpose(one_hot))
+        # ... then lay row t out as the window that starts at T - 1 - t. Repeating rows that are one
+        # longer than the rows they are cut into shifts each by one: no gather, hence no scatter in
+        # the gradient.
+        padded = ops.pad(by_distance, ((0, 0), (0, 1)))
+        repeated = ops.tile(padded, (1, query_length))[:, : query_length * count]
+        skewed = ops.reshape(repeated, (self.num_heads, query_length, count))
+        return skewed[:, :, query_length - 1 :]
+
+    def compute_output_spec(self, query_length, key_length, offset=0):
+        """Returns the spec of `[H, T, S]`."""
+        return keras.KerasTensor(
+            (self.num_heads, query_length, key_length), dtype=self.compute_dtype
+        )
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_buckets": self.num_buckets,
+            "max_distance": self.max_distance,
+        }

@@ -1,0 +1,205 @@
+"""The decoder without its head."""
+
+import os
+
+import keras
+from keras_hub.models import Backbone
+
+from primer_tf.errors import UserError
+from primer_tf.layers import DecoderStack, FeedForward, MultiDConvHeadAttention
+from primer_tf.models.presets import PRESETS
+
+# What a block can be made of; an architecture is a list of these names and their arguments.
+SUBLAYERS = {
+    "attention": (
+        MultiDConvHeadAttention,
+        ("num_heads", "head_dim", "kernel_size", "shared_query_key", "dropout"),
+    ),
+    "feed_forward": (FeedForward, ("intermediate_dim", "activation", "gated", "dropout")),
+}
+
+
+def make_sublayer(name, arguments):
+    """Returns the layer called `name` in a block, given the arguments of a backbone."""
+    layer, keys = SUBLAYERS[name]
+    return layer(name=name, **{key: arguments[key] for key in keys})
+
+
+def check_preset(preset):
+    """Raises `UserError` unless `preset` is a name of the zoo, a preset directory or a hub handle.
+
+    Args:
+        preset: What a `from_preset` was given.
+    """
+    if preset in PRESETS or "://" in str(preset):
+        return
+    if not os.path.isdir(preset):
+        raise UserError(
+            f"Unknown preset {str(preset)!r}: neither a directory nor one of "
+            f"{', '.join(sorted(PRESETS))}."
+        )
+    for name in ("config.json", "model.weights.h5"):
+        path = os.path.join(preset, name)
+        sharded = os.path.join(preset, "model.weights.json")
+        if not os.path.exists(path) and not (name.endswith(".h5") and os.path.exists(sharded)):
+            raise UserError(f"Preset {str(preset)!r} is incomplete: it has no {name}.")
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class PrimerBackbone(Backbone):
+    """Decoder-only Transformer body: embedding and decoder stack (Primer, section 4).
+
+    The defaults of the architecture are Primer-EZ. Everything else of the zoo is this class with
+    other arguments; `primer_tf.models.presets` lists them.
+
+    Args:
+        vocabulary_size: Rows of the embedding, `V`.
+        num_layers: How often the block is repeated.
+        hidden_dim: Channels, `C` (`d_model`).
+        intermediate_dim: Width of the feed-forward layers (`d_ff`).
+        num_heads: Attention heads, `H`.
+        head_dim: Channels of a head, `D` (`d_kv`).
+        block: Names of a block's sublayers, in order: "attention", "feed_forward".
+        kernel_size: Width of the convolutions after Q, K and V; `None` for none.
+        shared_query_key: Whether queries are projected from the keys (full Primer).
+        activation: Name of the feed-forward layers' activation.
+        gated: Whether the feed-forward layers are gated.
+        normalization: `"layer"`, `"rms"` or `"primer"`.
+        placement: Of the normalization: `"pre"`, `"post"` or `"alternating"`.
+        dropout: Rate of all dropouts.
+        num_buckets: Buckets of the relative position bias.
+        max_distance: Distance of its last bucket.
+        max_sequence_length: Longest sequence the model is meant for. No weight depends on it:
+            `from_preset(..., max_sequence_length=4096)` raises it.
+        gradient_checkpointing: Whether gradients recompute each block's activations.
+        dtype: dtype or policy of the computations and weights.
+        **kwargs: Arguments of `keras_hub.models.Backbone`.
+
+    Call arguments:
+        inputs: Dict of `"token_ids"`, `[B, T]` integers, and `"padding_mask"`, `[B, T]`, true at
+            real tokens.
+
+    Returns:
+        `[B, T, C]`.
+
+    Raises:
+        ValueError: A size below 1, an unknown sublayer, activation, normalization or placement.
+
+    Example:
+
+    >>> backbone = PrimerBackbone.from_preset("tiny_primer_ez")
+    >>> ones = keras.ops.ones((1, 12), dtype="int32")
+    >>> backbone({"token_ids": ones, "padding_mask": ones}).shape
+    """
+
+    def __init__(
+        self,
+        vocabulary_size=32128,
+        num_layers=6,
+        hidden_dim=512,
+        intermediate_dim=2048,
+        num_heads=8,
+        head_dim=64,
+        block=("attention", "feed_forward"),
+        kernel_size=3,
+        shared_query_key=False,
+        activation="squared_relu",
+        gated=False,
+        normalization="layer",
+        placement="pre",
+        dropout=0.0,
+        num_buckets=32,
+        max_distance=128,
+        max_sequence_length=512,
+        gradient_checkpointing=False,
+        dtype=None,
+        **kwargs,
+    ):
+        unknown = [name for name in block if name not in SUBLAYERS]
+        if unknown:
+            raise ValueError(
+                f"Unknown sublayer {unknown[0]!r} in `block`. Known ones: {', '.join(SUBLAYERS)}."
+            )
+        arguments = {
+            "vocabulary_size": vocabulary_size,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "intermediate_dim": intermediate_dim,
+            "num_heads": num_heads,
+            "head_dim": head_dim,
+            "block": list(block),
+            "kernel_size": kernel_size,
+            "shared_query_key": shared_query_key,
+            "activation": activation,
+            "gated": gated,
+            "normalization": normalization,
+            "placement": placement,
+            "dropout": dropout,
+            "num_buckets": num_buckets,
+            "max_distance": max_distance,
+            "max_sequence_length": max_sequence_length,
+            "gradient_checkpointing": gradient_checkpointing,
+        }
+        token_embedding = keras.layers.ReversibleEmbedding(
+            vocabulary_size,
+            hidden_dim,
+            tie_weights=True,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
+            dtype=dtype,
+            name="token_embedding",
+        )
+        embedding_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")
+        decoder = DecoderStack(
+            [make_sublayer(name, arguments) for name in block],
+            num_blocks=num_layers,
+            normalization=normalization,
+            placement=placement,
+            dropout=dropout,
+            num_buckets=num_buckets,
+            max_distance=max_distance,
+            gradient_checkpointing=gradient_checkpointing,
+            dtype=dtype,
+            name="decoder",
+        )
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
+        x = embedding_dropout(token_embedding(token_ids))
+        x = decoder(x, padding_mask=padding_mask)
+        super().__init__(
+            inputs={"token_ids": token_ids, "padding_mask": padding_mask},
+            outputs=x,
+            dtype=dtype,
+            **kwargs,
+        )
+        for key, value in arguments.items():
+            setattr(self, key, value)
+        self._argument_names = tuple(arguments)
+        self.token_embedding = token_embedding
+        self.embedding_dropout = embedding_dropout
+        self.decoder = decoder
+        self.transformer_layers = decoder.blocks
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {**super().get_config(), **{key: getattr(self, key) for key in self._argument_names}}
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        """Returns the backbone of a preset.
+
+        Args:
+            preset: Name in the zoo (fresh weights: none were published), a directory that
+                `save_to_preset` wrote, or a hub handle such as `"hf://user/model"`.
+            load_weights: Whether to load the weights of a directory or handle.
+            **kwargs: Overrides of constructor arguments.
+
+        Returns:
+            A `PrimerBackbone`.
+
+        Raises:
+            UserError: The preset is unknown or incomplete.
+        """
+        check_preset(preset)
+        if preset in PRESETS:
+            return cls(**{**PRESETS[preset], **kwargs})
+        return super().from_preset(preset, load_weights=load_weights, **kwargs)

@@ -1,0 +1,64 @@
+"""SentencePiece tokenizer with T5's special tokens."""
+
+import keras
+from keras_hub.tokenizers import SentencePieceTokenizer
+
+from primer_tf.models.primer_backbone import PrimerBackbone
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class PrimerTokenizer(SentencePieceTokenizer):
+    """SentencePiece tokenizer; the vocabulary travels inside the preset.
+
+    The vocabulary has T5's special pieces: `<pad>`, which also starts a sequence as in T5's
+    decoder, and `</s>`, which ends it. `primer vocab` trains one.
+
+    A model may have more embedding rows than the vocabulary has pieces (T5 adds 100 sentinels and
+    pads to a multiple of 128); ids beyond the vocabulary are detokenized as the unknown piece.
+
+    Args:
+        proto: Path of a SentencePiece model, or its bytes.
+        **kwargs: Arguments of `keras_hub.tokenizers.SentencePieceTokenizer`.
+
+    Call arguments:
+        inputs: A string, or a list or tensor of them.
+
+    Returns:
+        Token ids, `[T]` for one string and ragged `[B, T]` for several.
+
+    Example:
+
+    >>> tokenizer = PrimerTokenizer("vocabulary.model")
+    >>> tokenizer.detokenize(tokenizer("In the beginning"))
+    """
+
+    backbone_cls = PrimerBackbone
+
+    def __init__(self, proto=None, **kwargs):
+        self._add_special_token("</s>", "end_token")
+        self._add_special_token("<pad>", "pad_token")
+        self._add_special_token("<pad>", "start_token")
+        super().__init__(proto=proto, **kwargs)
+
+    def detokenize(self, inputs):
+        """Returns the strings of `[T]` or `[B, T]` token ids."""
+        return super().detokenize(self._known_ids(inputs))
+
+    def _known_ids(self, ids):
+        """Replaces ids beyond the vocabulary by the unknown piece."""
+        size, unknown = self.vocabulary_size(), self._unk_token_id
+
+        def replace(ids):
+            if isinstance(ids, (list, tuple)):
+                return [replace(i) for i in ids]
+            return ids if ids < size else unknown
+
+        if isinstance(ids, (list, tuple, int)):
+            return replace(ids)
+        if hasattr(ids, "with_flat_values"):  # a ragged tensor
+            return ids.with_flat_values(self._known_ids(ids.flat_values))
+        import tensorflow as tf
+
+        if not tf.is_tensor(ids):
+            return replace(keras.ops.convert_to_numpy(ids).tolist())
+        return tf.where(ids < size, ids, tf.cast(unknown, ids.dtype))

@@ -1,0 +1,53 @@
+"""The training loss of a language model."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class NextTokenLoss(keras.losses.Loss):
+    """Cross-entropy of the next token in nats, averaged over token weights, with z-loss.
+
+    With `logZ` the log of the softmax's normalizer, a token costs `logZ - logit[target] +
+    z_loss * logZ^2` (`softmax_cross_entropy_with_logits` of Mesh TensorFlow). The z-loss keeps
+    `logZ` near zero; T5 trains with 1e-4.
+
+    Args:
+        z_loss: Factor of the z-loss.
+        name: Name of the loss.
+        reduction: `keras.losses.Loss` reduction; the default divides by the sum of the weights.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: `[B, T]` integers.
+        y_pred: Logits `[B, T, V]`.
+        sample_weight: `[B, T]`; zero on padding. Optional.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> NextTokenLoss()(keras.ops.zeros((2, 5), "int32"), keras.ops.zeros((2, 5, 100)))  # log 100
+    """
+
+    def __init__(
+        self, z_loss=0.0, name="loss", reduction="mean_with_sample_weight", **kwargs
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.z_loss = z_loss
+
+    def call(self, y_true, y_pred):
+        """Returns the loss of every token, `[B, T]`."""
+        logits = ops.cast(y_pred, keras.backend.result_type(y_pred.dtype, "float32"))
+        log_normalizer = ops.logsumexp(logits, axis=-1)
+        targets = ops.cast(y_true, "int32")[..., None]
+        target_logits = ops.take_along_axis(logits, targets, axis=-1)[..., 0]
+        loss = log_normalizer - target_logits
+        if self.z_loss:
+            loss = loss + self.z_loss * ops.square(log_normalizer)
+        return loss
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "z_loss": self.z_loss}
