@@ -22,8 +22,12 @@ def install():
 
 
 def _add_gin_files():
+    import logging
+
     import gin
 
     from primer_tf import gin_directory
 
     gin.add_config_file_search_path(str(gin_directory()))
+    # gin calls it an error when a file is in the second place it looks and not in the first.
+    logging.getLogger().addFilter(lambda record: "Path not found: " not in record.getMessage())

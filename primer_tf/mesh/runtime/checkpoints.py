@@ -2,7 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-from primer_tf.mesh.runtime.errors import UserError
+from primer_tf.errors import UserError
 
 # What reading a damaged or foreign file raises, by file and by how much of it is left.
 UNREADABLE = (

@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 
-from primer_tf.mesh.runtime.errors import UserError
+from primer_tf.errors import UserError
 
 
 def one_line_errors(main):

@@ -9,7 +9,7 @@ import re
 import tensorflow as tf2
 import tensorflow.compat.v1 as tf
 
-from primer_tf.mesh.runtime.errors import UserError
+from primer_tf.errors import UserError
 
 
 def session_config(graph, base=None):

@@ -13,8 +13,8 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from primer_tf.errors import UserError
 from primer_tf.mesh.runtime import checkpoints, devices, hooks
-from primer_tf.mesh.runtime.errors import UserError
 from primer_tf.mesh.runtime.specs import ModeKeys, RunConfig
 
 

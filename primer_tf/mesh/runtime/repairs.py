@@ -17,8 +17,8 @@ import inspect
 import os
 import sys
 
+from primer_tf.errors import UserError
 from primer_tf.mesh.runtime import checkpoints
-from primer_tf.mesh.runtime.errors import UserError
 
 
 def apply_on_import():
