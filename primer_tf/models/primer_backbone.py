@@ -38,10 +38,13 @@ def check_preset(preset):
             f"Unknown preset {str(preset)!r}: neither a directory nor one of "
             f"{', '.join(sorted(PRESETS))}."
         )
-    for name in ("config.json", "model.weights.h5"):
-        path = os.path.join(preset, name)
-        sharded = os.path.join(preset, "model.weights.json")
-        if not os.path.exists(path) and not (name.endswith(".h5") and os.path.exists(sharded)):
+    present = set(os.listdir(preset))
+    required = ["config.json", "model.weights.h5"]
+    if "preprocessor.json" in present:
+        required += ["tokenizer.json", os.path.join("assets", "tokenizer", "vocabulary.spm")]
+    for name in required:
+        sharded = name == "model.weights.h5" and "model.weights.json" in present
+        if not sharded and not os.path.exists(os.path.join(preset, name)):
             raise UserError(f"Preset {str(preset)!r} is incomplete: it has no {name}.")
 
 

@@ -6,7 +6,7 @@ from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
 from primer_tf.models.presets import PRESETS
-from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
+from primer_tf.models.primer_backbone import PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
@@ -62,11 +62,11 @@ class PrimerCausalLM(CausalLM):
         A name of the zoo brings neither weights nor vocabulary: pass `preprocessor` to work on
         strings.
         """
-        check_preset(preset)
-        if preset not in PRESETS:
-            return super().from_preset(preset, load_weights=load_weights, **kwargs)
         own = {key: kwargs.pop(key) for key in ("preprocessor", "compile") if key in kwargs}
-        return cls(backbone=PrimerBackbone.from_preset(preset, **kwargs), **own)
+        backbone = PrimerBackbone.from_preset(preset, load_weights=load_weights, **kwargs)
+        if "preprocessor" not in own and preset not in PRESETS:
+            own["preprocessor"] = PrimerCausalLMPreprocessor.from_preset(preset)
+        return cls(backbone=backbone, **own)
 
     def compile(self, optimizer="auto", loss="auto", **kwargs):
         """Configures training and generation, with T5's training by default.

@@ -1,0 +1,123 @@
+"""SavedModels that TensorFlow Serving takes as they are."""
+
+import re
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from primer_tf.errors import UserError
+from primer_tf.files import atomic_directory
+
+
+class ServedPrimer(tf.Module):
+    """A Primer with its tokenizer and its sampler, as two functions of tensors.
+
+    Args:
+        model: A compiled `PrimerCausalLM` with a preprocessor; its sampler is the one served.
+        max_length: Tokens of prompt and completion together.
+    """
+
+    def __init__(self, model, max_length):
+        super().__init__()
+        self._generate_step = model.generate_step
+        self._tokenizer = model.preprocessor.tokenizer
+        self._max_length = max_length
+        # What a SavedModel must find by following attributes: variables and the vocabulary.
+        self.weights = [variable.value for variable in model.variables]
+        self.sampler_state = [variable.value for variable in model.sampler.variables]
+        self.sentence_piece = self._tokenizer._sentence_piece
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="prompts")])
+    def generate(self, prompts):
+        """Completes texts.
+
+        Args:
+            prompts: `[B]` strings in UTF-8.
+
+        Returns:
+            Dict of `"texts"`, `[B]`: each prompt with its completion.
+        """
+        tokens = self.sentence_piece.tokenize(prompts)
+        start = tf.fill([tf.shape(prompts)[0], 1], self._tokenizer.start_token_id)
+        tokens = tf.concat([tf.cast(start, tokens.dtype), tokens], axis=1)
+        outputs = self._complete(
+            tokens.to_tensor(self._tokenizer.pad_token_id, shape=[None, self._max_length]),
+            tf.sequence_mask(tokens.row_lengths(), self._max_length),
+        )
+        ids, keep = outputs["token_ids"], outputs["padding_mask"]
+        for special in set(self._tokenizer.special_token_ids):
+            keep = tf.logical_and(keep, tf.not_equal(ids, special))
+        ids = tf.ragged.boolean_mask(ids, keep)
+        return {"texts": self.sentence_piece.detokenize(self._tokenizer._known_ids(ids))}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32, name="token_ids"),
+            tf.TensorSpec([None, None], tf.bool, name="padding_mask"),
+        ]
+    )
+    def generate_tokens(self, token_ids, padding_mask):
+        """Completes token ids.
+
+        Args:
+            token_ids: `[B, T]`, each row a start token and a prompt, padded on the right.
+            padding_mask: `[B, T]`, true on the prompts; `T` is at most `max_length`.
+
+        Returns:
+            Dict of `"token_ids"` and `"padding_mask"`, `[B, max_length]`.
+        """
+        missing = self._max_length - tf.shape(token_ids)[1]
+        tf.debugging.assert_non_negative(
+            missing, f"prompts may have at most {self._max_length} tokens"
+        )
+        padding = [[0, 0], [0, missing]]
+        return self._complete(tf.pad(token_ids, padding), tf.pad(padding_mask, padding))
+
+    def _complete(self, token_ids, padding_mask):
+        inputs = {
+            "token_ids": tf.ensure_shape(token_ids, [None, self._max_length]),
+            "padding_mask": tf.ensure_shape(padding_mask, [None, self._max_length]),
+        }
+        return self._generate_step(inputs, stop_token_ids=[self._tokenizer.end_token_id])
+
+
+def export_saved_model(model, directory, max_length=None, version=None):
+    """Writes `DIRECTORY/VERSION`, the layout TensorFlow Serving watches.
+
+    The signature `serving_default` maps strings to strings, `tokens` token ids to token ids. The
+    strings need the TF Text ops, which stock TensorFlow Serving has.
+
+    Args:
+        model: A compiled `PrimerCausalLM` with a preprocessor.
+        directory: Folder of all versions.
+        max_length: Tokens of prompt and completion; default: the preprocessor's sequence length.
+        version: Number of the version; default: one more than the highest there is.
+
+    Returns:
+        The folder of the version, a `Path`.
+
+    Raises:
+        UserError: Not the TensorFlow backend, no preprocessor, a length beyond the model's, or a
+            version that exists.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError("Export needs the TensorFlow backend; set KERAS_BACKEND=tensorflow.")
+    if model.preprocessor is None:
+        raise UserError("Export needs a model with a preprocessor: it puts the tokenizer inside.")
+    max_length = max_length or model.preprocessor.sequence_length
+    limit = model.backbone.max_sequence_length
+    if not 2 <= max_length <= limit:
+        raise UserError(f"max_length {max_length} is not between 2 and the model's {limit}.")
+    directory = Path(directory)
+    if version is None:
+        versions = [p.name for p in directory.iterdir()] if directory.is_dir() else []
+        version = 1 + max((int(v) for v in versions if re.fullmatch(r"\d+", v)), default=0)
+    target = directory / str(version)
+    if target.exists():
+        raise UserError(f"{target} exists already; TensorFlow Serving never reloads a version.")
+    served = ServedPrimer(model, max_length)
+    signatures = {"serving_default": served.generate, "tokens": served.generate_tokens}
+    with atomic_directory(target) as folder:
+        tf.saved_model.save(served, str(folder), signatures=signatures)
+    return target

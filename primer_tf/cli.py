@@ -1,0 +1,204 @@
+"""The `primer` command: parses arguments and calls the library."""
+
+import argparse
+import os
+import sys
+
+from primer_tf.errors import UserError
+
+SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
+
+
+def main(argv=None):
+    """Runs the command and returns its exit status: 0, 1 for an error, 130 when interrupted.
+
+    Args:
+        argv: Arguments without the program's name; default: those of the process.
+    """
+    arguments = _parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        arguments.run(arguments)
+    except (UserError, OSError) as error:
+        print(f"primer: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("primer: interrupted; `primer train --resume` continues a run", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}; check the path, its permissions and the free space"
+    return str(error).replace("\n", " ")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="primer", description="Train, evaluate, sample and export Primer language models."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    command("models", _models, "List the presets with their exact parameter counts.")
+
+    vocab = command("vocab", _vocab, "Train a SentencePiece vocabulary with T5's special pieces.")
+    vocab.add_argument("--data", required=True, help="demo, files or globs, seqio:TASK, tfds:NAME")
+    vocab.add_argument("--size", type=int, default=8000, help="number of pieces (%(default)s)")
+    vocab.add_argument("--output", required=True, help="file to write")
+
+    train = command("train", _train, "Train a model; its preset lands in OUTPUT/preset.")
+    train.add_argument("--output", required=True, help="folder of the run")
+    train.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
+    _add_run_arguments(train)
+
+    evaluate = command("evaluate", _evaluate, "Evaluate a trained preset on a text.")
+    evaluate.add_argument("preset", help="preset directory")
+    evaluate.add_argument("--data", required=True, help="demo, files or globs, seqio:TASK, tfds:NAME")
+    evaluate.add_argument("--split", default="validation", choices=("train", "validation", "all"))
+    evaluate.add_argument("--batch_size", type=int, default=16)
+
+    generate = command("generate", _generate, "Complete a prompt.")
+    generate.add_argument("preset", help="preset directory")
+    generate.add_argument("--prompt", required=True, action="append", help="may be repeated")
+    _add_sampling_arguments(generate)
+    generate.add_argument("--seed", type=int, default=0, help="of the sampler (%(default)s)")
+
+    export = command("export", _export, "Write a SavedModel for TensorFlow Serving.")
+    export.add_argument("preset", help="preset directory")
+    export.add_argument("directory", help="folder of the versions")
+    _add_sampling_arguments(export)
+
+    demo = command("demo", _demo, "Train on the demo text, draw, write, export, and serve.")
+    demo.add_argument("--output", default="runs/demo", help="folder (%(default)s)")
+    demo.add_argument("--steps", type=int, default=450, help="training steps (%(default)s)")
+    return parser
+
+
+def _add_sampling_arguments(parser):
+    parser.add_argument("--max_length", type=int, help="tokens of prompt and completion")
+    parser.add_argument("--sampler", default="greedy", help=f"{', '.join(SAMPLERS)} (%(default)s)")
+
+
+def _add_run_arguments(parser):
+    """Adds the fields of `RunConfig`; absent ones stay absent, so that a resumed run keeps its own."""
+    absent = argparse.SUPPRESS
+    parser.add_argument("--preset", default=absent, help="name in the zoo, or a preset directory")
+    parser.add_argument(
+        "--data", default=absent, help="demo, files or globs, seqio:TASK, tfds:NAME"
+    )
+    parser.add_argument("--validation_data", default=absent, help="default: held out from --data")
+    parser.add_argument("--vocabulary", default=absent, help="SentencePiece model; default: trained")
+    for name, default in (
+        ("vocabulary_size", 8000),
+        ("steps", 1000),
+        ("batch_size", 16),
+        ("sequence_length", 128),
+        ("interval", 100),
+        ("warmup_steps", 1000),
+        ("ramp_up_steps", 0),
+        ("seed", 0),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=absent, help=f"default: {default}")
+    for name, default in (("learning_rate_scale", 1.0), ("z_loss", 1e-4), ("dropout", 0.0)):
+        parser.add_argument(f"--{name}", type=float, default=absent, help=f"default: {default}")
+    parser.add_argument("--dtype", default=absent, help="policy; default: float32")
+    parser.add_argument("--gradient_checkpointing", action="store_true", default=absent)
+
+
+def _models(arguments):
+    from primer_tf.models.presets import PRESETS, parameter_table
+
+    del arguments
+    print(parameter_table(PRESETS))
+
+
+def _vocab(arguments):
+    from primer_tf.files import atomic_write
+    from primer_tf.tasks.text import load_split
+    from primer_tf.training.vocabulary import train_vocabulary
+
+    documents = load_split(arguments.data, "train")
+    atomic_write(arguments.output, train_vocabulary(documents, arguments.size))
+    print(f"Wrote {arguments.output}.")
+
+
+def _train(arguments):
+    import dataclasses
+
+    from primer_tf.training.run import RunConfig, load_config, train
+
+    fields = {field.name for field in dataclasses.fields(RunConfig)}
+    given = {key: value for key, value in vars(arguments).items() if key in fields}
+    if arguments.resume:
+        config = dataclasses.replace(load_config(arguments.output), **given)
+    else:
+        missing = [f"--{name}" for name in ("preset", "data") if name not in given]
+        if missing:
+            raise UserError(f"primer train needs {' and '.join(missing)}, or --resume.")
+        config = RunConfig(**given)
+    train(config, arguments.output, resume=arguments.resume)
+
+
+def _load(preset, sampler="greedy"):
+    import keras_hub
+
+    from primer_tf.models import PrimerCausalLM
+
+    model = PrimerCausalLM.from_preset(preset)
+    if model.preprocessor is None:
+        raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
+    try:
+        model.compile(sampler=sampler)
+    except ValueError as error:
+        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.") from error
+    assert isinstance(model.sampler, keras_hub.samplers.Sampler)
+    return model
+
+
+def _evaluate(arguments):
+    from primer_tf.tasks.text import load_split
+    from primer_tf.training import TokenChunks
+    from primer_tf.training.evaluation import Evaluator
+
+    model = _load(arguments.preset)
+    splits = ("train", "validation") if arguments.split == "all" else (arguments.split,)
+    documents = [text for split in splits for text in load_split(arguments.data, split)]
+    preprocessor = model.preprocessor
+    chunks = TokenChunks.from_documents(
+        documents, preprocessor.tokenizer, preprocessor.sequence_length
+    )
+    num_bytes = sum(len(text.encode("utf-8")) for text in documents)
+    print(Evaluator(model, chunks, num_bytes, arguments.batch_size)())
+
+
+def _generate(arguments):
+    import keras
+
+    model = _load(arguments.preset, arguments.sampler)
+    keras.utils.set_random_seed(arguments.seed)
+    for text in model.generate(list(arguments.prompt), max_length=arguments.max_length):
+        print(text)
+
+
+def _export(arguments):
+    from primer_tf.export import export_saved_model
+
+    model = _load(arguments.preset, arguments.sampler)
+    print(f"Wrote {export_saved_model(model, arguments.directory, arguments.max_length)}.")
+
+
+def _demo(arguments):
+    from primer_tf.demo import run_demo
+
+    run_demo(arguments.output, arguments.steps)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

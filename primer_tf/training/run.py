@@ -1,0 +1,256 @@
+"""A training run: from a text and a preset to a trained preset, resumable at any moment."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import keras
+
+from primer_tf.errors import UserError
+from primer_tf.files import atomic_directory, atomic_write
+from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
+from primer_tf.tasks.text import load_split
+from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
+from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.evaluation import Evaluator
+from primer_tf.training.progress import History, Progress
+from primer_tf.training.vocabulary import train_vocabulary
+
+RECORD = "run.json"
+VOCABULARY = "vocabulary.model"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What defines a run; kept as `run.json` in its folder.
+
+    Attributes:
+        preset: Name in the zoo, or a preset directory to train on.
+        data: Source of the training text, see `primer_tf.tasks.text`.
+        validation_data: Source of the validation text; by default held out from `data`.
+        vocabulary: SentencePiece model; by default one of `vocabulary_size` pieces is trained.
+        vocabulary_size: Pieces of that one.
+        steps: Steps to train in all.
+        batch_size: Sequences in a batch.
+        sequence_length: Tokens in a sequence.
+        interval: Steps between two evaluations and checkpoints.
+        warmup_steps: Of the reciprocal square root schedule.
+        learning_rate_scale: Factor on the schedule.
+        ramp_up_steps: Steps of linear growth at the start.
+        z_loss: Factor of the z-loss.
+        dropout: Rate of all dropouts.
+        gradient_checkpointing: Whether gradients recompute activations.
+        dtype: Policy of the computations, such as `mixed_bfloat16`.
+        seed: Of the weights, the order of the data and dropout.
+    """
+
+    preset: str
+    data: str
+    validation_data: str | None = None
+    vocabulary: str | None = None
+    vocabulary_size: int = 8000
+    steps: int = 1000
+    batch_size: int = 16
+    sequence_length: int = 128
+    interval: int = 100
+    warmup_steps: int = 1000
+    learning_rate_scale: float = 1.0
+    ramp_up_steps: int = 0
+    z_loss: float = 1e-4
+    dropout: float = 0.0
+    gradient_checkpointing: bool = False
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def train(config, output, resume=False, report=print):
+    """Trains a model and saves it as `OUTPUT/preset`.
+
+    Args:
+        config: A `RunConfig`.
+        output: Folder of the run.
+        resume: Whether to continue the run that is already there.
+        report: Called with each line of progress.
+
+    Returns:
+        `(model, evaluation, history)`: the trained `PrimerCausalLM`, its last `Evaluation`, and
+        the `History` of the run.
+
+    Raises:
+        UserError: Bad data, vocabulary, preset, sizes, or a folder that holds another run.
+    """
+    output = Path(output)
+    started = (output / RECORD).exists()
+    if started and not resume:
+        raise UserError(f"{output} already holds a run; add --resume, or choose another folder.")
+    if resume and not started:
+        raise UserError(f"There is no run to resume in {output}.")
+    keras.utils.set_random_seed(config.seed)
+    documents = load_split(config.data, "train", config.validation_data)
+    held_out = load_split(config.data, "validation", config.validation_data)
+    proto = _vocabulary(config, output, documents, started)
+    tokenizer = PrimerTokenizer(proto)
+    model = _model(config, tokenizer)
+    chunks = TokenChunks.from_documents(documents, tokenizer, config.sequence_length)
+    validation = TokenChunks.from_documents(held_out, tokenizer, config.sequence_length)
+    _record(config, output, proto, chunks.tokens, started)
+
+    model.compile(
+        optimizer=T5Adafactor(
+            RsqrtSchedule(config.warmup_steps, config.learning_rate_scale, config.ramp_up_steps)
+        ),
+        loss=NextTokenLoss(z_loss=config.z_loss),
+        weighted_metrics=[],
+    )
+    num_bytes = sum(len(document.encode("utf-8")) for document in held_out)
+    evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
+    checkpoints = Checkpoints(output / "checkpoints")
+    step = checkpoints.restore_newest(model, report) if resume else 0
+    if resume:
+        report(f"Resuming at step {step}.")
+    report(
+        f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
+        f"tokens, {len(validation.tokens):,} validation tokens ({num_bytes:,} bytes)."
+    )
+
+    history = History(output, step)
+    tokens_per_step = config.batch_size * config.sequence_length
+    progress = Progress(config.steps, tokens_per_step, step, report=report)
+    evaluation = None
+    while step < config.steps:
+        stretch = min(config.interval - step % config.interval, config.steps - step)
+        start = time.monotonic()
+        logs = model.fit(
+            chunks.training_batches(config.batch_size, config.seed, step),
+            steps_per_epoch=stretch,
+            callbacks=[progress],
+            verbose=0,
+        ).history
+        seconds = time.monotonic() - start
+        step += stretch
+        evaluation = evaluator()
+        checkpoints.save(model, step)
+        history.append(
+            step=step,
+            loss=logs["loss"][-1],
+            validation_loss=evaluation.loss,
+            perplexity=evaluation.perplexity,
+            accuracy=evaluation.accuracy,
+            bits_per_byte=evaluation.bits_per_byte,
+            tokens_per_second=stretch * tokens_per_step / seconds,
+        )
+        report(f"step {step}/{config.steps}  validation {evaluation}")
+    if evaluation is None:
+        evaluation = evaluator()
+    history.draw(output / "learning_curve.png")
+    with atomic_directory(output / "preset") as folder:
+        model.save_to_preset(str(folder))
+    report(f"Saved {output / 'preset'}.")
+    return model, evaluation, history
+
+
+def _vocabulary(config, output, documents, started):
+    """Returns the SentencePiece model of the run, trained if none was given."""
+    own = output / VOCABULARY
+    if config.vocabulary is not None:
+        proto = read_vocabulary(config.vocabulary)
+        if started and own.exists() and own.read_bytes() != proto:
+            raise UserError(
+                f"{config.vocabulary} is not the vocabulary this run was started with, {own}; "
+                "leave --vocabulary out or start another run."
+            )
+    elif own.exists():
+        return own.read_bytes()
+    elif Path(config.preset).is_dir():
+        tokenizer = PrimerTokenizer.from_preset(config.preset)
+        proto = tokenizer.proto
+    else:
+        proto = train_vocabulary(documents, config.vocabulary_size)
+    atomic_write(own, proto)
+    return proto
+
+
+def read_vocabulary(path):
+    """Returns the bytes of a SentencePiece model file, checked for T5's special pieces."""
+    import sentencepiece
+
+    try:
+        proto = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"No such vocabulary: {path}.") from error
+    try:
+        pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    except RuntimeError as error:
+        raise UserError(f"{path} is not a SentencePiece model.") from error
+    if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
+        raise UserError(
+            f"{path} does not have T5's special pieces (<pad> 0, </s> 1, <unk> 2); "
+            "`primer vocab` trains one that has."
+        )
+    return proto
+
+
+def _model(config, tokenizer):
+    """Returns the model to train, with room for the vocabulary."""
+    model = PrimerCausalLM.from_preset(
+        config.preset,
+        preprocessor=PrimerCausalLMPreprocessor(tokenizer, config.sequence_length),
+        dropout=config.dropout,
+        gradient_checkpointing=config.gradient_checkpointing,
+        dtype=config.dtype,
+        compile=False,
+    )
+    backbone = model.backbone
+    if config.sequence_length > backbone.max_sequence_length:
+        raise UserError(
+            f"sequence_length {config.sequence_length} is beyond the {config.preset} preset's "
+            f"{backbone.max_sequence_length} tokens."
+        )
+    if tokenizer.vocabulary_size() > backbone.vocabulary_size:
+        raise UserError(
+            f"The vocabulary has {tokenizer.vocabulary_size()} pieces, more than the "
+            f"{backbone.vocabulary_size} rows of the {config.preset} preset."
+        )
+    return model
+
+
+def _record(config, output, proto, tokens, started):
+    """Writes `run.json`, or checks that it describes the run that is to be resumed."""
+    record = {
+        **dataclasses.asdict(config),
+        "vocabulary_sha256": hashlib.sha256(proto).hexdigest(),
+        "tokens_sha256": hashlib.sha256(tokens.tobytes()).hexdigest(),
+    }
+    path = output / RECORD
+    if started:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        # A run may be made longer, and its vocabulary now lies in its folder.
+        for key in record.keys() - {"steps", "vocabulary"}:
+            if record[key] != before.get(key):
+                raise UserError(
+                    f"Cannot resume {output}: {key} was {before.get(key)!r} and is now "
+                    f"{record[key]!r}."
+                )
+    atomic_write(path, json.dumps(record, indent=2) + "\n")
+
+
+def load_config(output):
+    """Returns the `RunConfig` of a run's folder.
+
+    Raises:
+        UserError: The folder holds no run, or its record cannot be read.
+    """
+    path = Path(output) / RECORD
+    if not path.exists():
+        raise UserError(f"There is no run to resume in {output}.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names = {field.name for field in dataclasses.fields(RunConfig)}
+        # The run has its own copy of the vocabulary.
+        return RunConfig(
+            **{k: v for k, v in record.items() if k in names and k != "vocabulary"}
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,94 @@
+"""Packed training data: documents in one row of tokens, cut at the sequence length."""
+
+import numpy as np
+
+from primer_tf.errors import UserError
+
+
+class TokenChunks:
+    """Documents concatenated, each closed by the end token, and cut into chunks (T5's `lm`).
+
+        document 1             document 2
+        In the beginning </s>  Now it came to pass </s> ...
+        |------ chunk 0 ------||------ chunk 1 ------|| ...      `T` tokens each
+
+    A chunk is the targets; the inputs are the same tokens shifted right by one, with the start
+    token in front. The batches of training are a function of the seed and the step alone, so a
+    run can start again at any step and see what it would have seen.
+
+    Args:
+        tokens: `[N]` integers.
+        sequence_length: Tokens in a chunk, `T`.
+        start_token_id: What the inputs of every chunk start with.
+
+    Raises:
+        UserError: Fewer than `T` tokens.
+    """
+
+    def __init__(self, tokens, sequence_length, start_token_id=0):
+        self.tokens = np.asarray(tokens)
+        self.sequence_length = sequence_length
+        self.start_token_id = start_token_id
+        self.num_chunks = len(self.tokens) // sequence_length
+        if self.num_chunks == 0:
+            raise UserError(
+                f"The text is too short: {len(self.tokens)} tokens do not fill one sequence of "
+                f"{sequence_length}; give more text or a smaller sequence length."
+            )
+
+    @classmethod
+    def from_documents(cls, documents, tokenizer, sequence_length):
+        """Tokenizes documents, each followed by the end token.
+
+        Args:
+            documents: List of strings.
+            tokenizer: A `PrimerTokenizer`.
+            sequence_length: Tokens in a chunk.
+
+        Returns:
+            The `TokenChunks`.
+        """
+        rows = tokenizer(list(documents))
+        rows = rows.to_list() if hasattr(rows, "to_list") else rows
+        end = tokenizer.end_token_id
+        tokens = np.concatenate([np.asarray([*row, end], dtype=np.int32) for row in rows])
+        return cls(tokens, sequence_length, tokenizer.start_token_id)
+
+    def training_batches(self, batch_size, seed, start_step=0):
+        """Yields `(inputs, targets, weights)` for ever, from a step on.
+
+        Every epoch takes the full chunks in an order of its own; what is left at the end of the
+        text and does not fill a chunk is not used.
+        """
+        step, epoch, order = start_step, None, None
+        while True:
+            rows = []
+            for index in range(step * batch_size, (step + 1) * batch_size):
+                if index // self.num_chunks != epoch:
+                    epoch = index // self.num_chunks
+                    order = np.random.default_rng((seed, epoch)).permutation(self.num_chunks)
+                start = order[index % self.num_chunks] * self.sequence_length
+                rows.append(self.tokens[start : start + self.sequence_length])
+            targets = np.stack(rows)
+            yield self._example(targets, np.ones(targets.shape, np.float32))
+            step += 1
+
+    def evaluation_batches(self, batch_size):
+        """Yields every token once, in order; weights are zero on what fills the last chunk."""
+        length = self.sequence_length
+        rows = -(-len(self.tokens) // (batch_size * length)) * batch_size
+        targets = np.zeros(rows * length, np.int32)
+        targets[: len(self.tokens)] = self.tokens
+        weights = (np.arange(rows * length) < len(self.tokens)).astype(np.float32)
+        targets, weights = targets.reshape(rows, length), weights.reshape(rows, length)
+        for start in range(0, rows, batch_size):
+            batch = slice(start, start + batch_size)
+            yield self._example(targets[batch], weights[batch])
+
+    def _example(self, targets, weights):
+        inputs = np.empty_like(targets)
+        inputs[:, 0] = self.start_token_id
+        inputs[:, 1:] = targets[:, :-1]
+        # A chunk is full of tokens; what fills the last one is masked by its weight.
+        mask = np.ones_like(targets)
+        return {"token_ids": inputs, "padding_mask": mask}, targets, weights
