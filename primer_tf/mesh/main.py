@@ -3,6 +3,11 @@
 
 def main():
     """Runs T5's command with the flags on the command line; see `primer-t5 --helpfull`."""
+    import importlib.util
+    import sys
+
+    if importlib.util.find_spec("t5") is None:
+        sys.exit("T5 is not installed; run `pip install --no-deps t5==0.9.4`.")
     from primer_tf.mesh import runtime
 
     runtime.install()
