@@ -12,15 +12,15 @@ length, each ended by the end-of-sequence id. Importing this module registers
 
 import functools
 
+import gin
 import seqio
 import tensorflow as tf
-from primer_tf.tasks import text
-from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 from t5.data import preprocessors
 from t5.evaluation import metrics
 
-import gin
 from primer_tf.errors import UserError
+from primer_tf.tasks import text
+from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 
 # Of a longer document, T5 takes one stretch of this many tokens, chosen at random.
 MAX_DOCUMENT_TOKENS = 65536

@@ -1,9 +1,9 @@
 """The vocabulary that every task uses, chosen by gin when it is first needed."""
 
+import gin
 import seqio
 from t5.data.utils import DEFAULT_EXTRA_IDS, DEFAULT_SPM_PATH
 
-import gin
 from primer_tf.errors import UserError
 
 

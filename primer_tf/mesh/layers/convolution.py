@@ -1,9 +1,8 @@
 """Causal depthwise convolution over the sequence, exact in incremental decoding too."""
 
+import gin
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
-
-import gin
 
 
 @gin.configurable(module="t5_models")
