@@ -30,10 +30,10 @@ def beam_search_continuation(
       variable_dtype: an `mtf.VariableDType`.
       beam_size: an integer.
       alpha: a float, the exponent of the length penalty.
-      decode_length: an integer, how many tokens to add at most to the longest prompt.
+      decode_length: an integer, how many tokens to add at most.
 
     Returns:
-      An int32 Tensor `[batch, length + decode_length]`: the continuations alone.
+      An int32 Tensor `[batch, decode_length]`: the continuations alone.
     """
     length_name = features["inputs"].shape.dims[-1].name
     prompts = mtf.pad(features["inputs"], [0, decode_length], length_name)
@@ -46,7 +46,8 @@ def beam_search_continuation(
         alpha=alpha,
     )
     prompt_length = mtf.reduce_sum(mtf.to_int32(mtf.not_equal(prompts, 0)), reduced_dim=length)
-    return mtf.dynamic_shift(sequences, -prompt_length, length, wrap=False)
+    continuations = mtf.dynamic_shift(sequences, -prompt_length, length, wrap=False)
+    return mtf.slice(continuations, 0, decode_length, length_name)
 
 
 def forcing(model, prompts):
