@@ -1,17 +1,10 @@
 """Finding, checking and reading TensorFlow 1 checkpoints."""
 
+import contextlib
+
 import tensorflow.compat.v1 as tf
 
 from primer_tf.errors import UserError
-
-# What reading a damaged or foreign file raises, by file and by how much of it is left.
-UNREADABLE = (
-    tf.errors.DataLossError,
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.OutOfRangeError,
-    tf.errors.FailedPreconditionError,
-)
 
 
 def latest(model_dir):
@@ -46,12 +39,38 @@ def required(model_dir):
 
 
 def read(path, name):
-    """Returns the value of the variable `name` in the checkpoint at `path` as a NumPy array."""
-    return tf.train.load_checkpoint(path).get_tensor(name)
+    """Returns the value of the variable `name` in the checkpoint at `path` as a NumPy array.
+
+    Raises:
+      UserError: if the checkpoint is damaged.
+    """
+    with explained(path):
+        return tf.train.load_checkpoint(path).get_tensor(name)
+
+
+@contextlib.contextmanager
+def explained(path):
+    """Turns what TensorFlow raises on a damaged checkpoint into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (tf.errors.OpError, LookupError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The checkpoint {path} is damaged ({first_line(error)}); delete it and name an older "
+            "one in the file `checkpoint` beside it."
+        ) from error
+
+
+def first_line(error):
+    """Returns the first line of an error's message that says something."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.endswith("Graph execution error:")]
+    return told[0] if told else type(error).__name__
 
 
 def check(path, variables):
-    """Checks that a checkpoint is readable and holds what the graph will ask of it.
+    """Checks that a checkpoint holds what the graph will ask of it, and reads well.
 
     Args:
       path: the checkpoint's prefix.
@@ -60,10 +79,9 @@ def check(path, variables):
     Raises:
       UserError: if it is damaged, or belongs to another model.
     """
-    try:
-        stored = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-    except (*UNREADABLE, ValueError) as error:
-        raise unreadable(path, error) from error
+    with explained(path):
+        reader = tf.train.load_checkpoint(path)
+        stored = reader.get_variable_to_shape_map()
     wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
     missing = sorted(set(wanted) - set(stored))
     misfits = [name for name in wanted if name in stored and stored[name] != wanted[name]]
@@ -75,12 +93,6 @@ def check(path, variables):
             f"{wanted[name]} but {there}. Use the gin files it was trained with, or another "
             "--model_dir."
         )
-
-
-def unreadable(path, error):
-    """Returns the `UserError` for a checkpoint that could not be read because of `error`."""
-    reason = str(error).splitlines()[0]
-    return UserError(
-        f"The checkpoint {path} is damaged ({reason}); delete it and name an older one in the "
-        "file `checkpoint` beside it."
-    )
+    with explained(path):
+        for name in wanted:
+            reader.get_tensor(name)

@@ -5,6 +5,7 @@ import os
 import sys
 
 from primer_tf.errors import UserError
+from primer_tf.mesh.runtime import checkpoints
 
 
 def one_line_errors(main):
@@ -62,7 +63,7 @@ def explain(error):
     )
     if not isinstance(error, mendable):
         return None
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # gin appends where the binding stands; TensorFlow appends the graph's definition.
-    kept = lines[:1] + [line for line in lines[1:] if line.startswith(("In ", "In bindings"))]
-    return " ".join(kept) or type(error).__name__
+    # gin appends where a binding stands and what it was calling; TensorFlow, the graph.
+    where = [line.strip() for line in str(error).splitlines()[1:]]
+    where = [line for line in where if line.startswith(("In file", "In bindings"))]
+    return " ".join([checkpoints.first_line(error), *where])

@@ -111,10 +111,7 @@ class Estimator:
             checkpoint_dir=self.model_dir,
         )
         try:
-            with (
-                _explain_restore(self.latest_checkpoint()),
-                tf.train.MonitoredSession(session_creator, all_hooks) as session,
-            ):
+            with tf.train.MonitoredSession(session_creator, all_hooks) as session:
                 while not session.should_stop():
                     session.run(spec.train_op)
         except tf.train.NanLossDuringTrainingError:
@@ -215,7 +212,7 @@ class Estimator:
             saver = tf.train.Saver(tf.global_variables(), sharded=True)
             local_init = scaffold.local_init_op
             config = devices.session_config(graph, self.config.session_config)
-            with tf.Session(config=config) as session, _explain_restore(path):
+            with tf.Session(config=config) as session:
                 checkpoints.check(path, tf.global_variables())
                 saver.restore(session, path)
                 builder = tf.saved_model.Builder(partial)
@@ -256,9 +253,7 @@ class Estimator:
             config=devices.session_config(graph, self.config.session_config),
             checkpoint_filename_with_path=path,
         )
-        with contextlib.ExitStack() as stack:
-            with _explain_restore(path):
-                session = stack.enter_context(tf.train.MonitoredSession(creator, session_hooks))
+        with tf.train.MonitoredSession(creator, session_hooks) as session:
             yield lambda fetches: session.run_step_fn(
                 lambda step_context: step_context.session.run(fetches)
             )
@@ -276,15 +271,6 @@ class Estimator:
         if "neg_log_perplexity" in result:
             line += f"perplexity {np.exp(-result['neg_log_perplexity']):.3f}, "
         _tell(line + ", ".join(f"{k} {v:.6g}" for k, v in result.items() if k != "global_step"))
-
-
-@contextlib.contextmanager
-def _explain_restore(path):
-    """Turns what TensorFlow raises on a damaged checkpoint into one clear line."""
-    try:
-        yield
-    except tf.errors.DataLossError as error:
-        raise checkpoints.unreadable(path, error) from error
 
 
 def _listen_to_saving(session_hooks, listener):
