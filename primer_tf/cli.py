@@ -77,7 +77,7 @@ def _parser():
 
     demo = command("demo", _demo, "Train on the demo text, draw, write, export, and serve.")
     demo.add_argument("--output", default="runs/demo", help="folder (%(default)s)")
-    demo.add_argument("--steps", type=int, default=450, help="training steps (%(default)s)")
+    demo.add_argument("--steps", type=int, default=400, help="training steps (%(default)s)")
     return parser
 
 

@@ -44,10 +44,10 @@ def run_demo(output, steps):
     print(f"\nLearning curve: {picture}")
     print(f"Validation text, bits per byte: model {evaluation.bits_per_byte:.3f}, xz -9 {xz:.3f}")
 
-    model.compile(sampler="top_p")
+    model.compile(sampler="top_p", jit_compile=False)  # one sample is not worth compiling
     print(f"\nA sample:\n{model.generate(PROMPT, max_length=120)}")
 
-    model.compile(sampler="greedy")
+    model.compile(sampler="greedy", jit_compile=False)
     expected = model.generate(PROMPT, max_length=64)
     exported = export_saved_model(model, output / "serving" / "primer", max_length=64)
     print(f"\nExported {exported}. A process of its own completes the prompt:")

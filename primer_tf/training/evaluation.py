@@ -72,7 +72,8 @@ class Evaluator:
     def __call__(self):
         """Returns the `Evaluation` of the model as it is now."""
         batches = self.chunks.evaluation_batches(self.batch_size)
-        logs = self.model.evaluate(batches, verbose=0, return_dict=True)
+        steps = self.chunks.evaluation_steps(self.batch_size)
+        logs = self.model.evaluate(batches, steps=steps, verbose=0, return_dict=True)
         return Evaluation(
             loss=logs["loss_per_token"],
             accuracy=logs["accuracy"],

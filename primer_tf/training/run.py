@@ -128,6 +128,7 @@ def train(config, output, resume=False, report=print):
         logs = trained.fit(
             chunks.training_batches(config.batch_size, config.seed, step),
             steps_per_epoch=stretch,
+            shuffle=False,
             callbacks=[progress],
             verbose=0,
         ).history
