@@ -113,10 +113,10 @@ def _add_run_arguments(parser):
 
 
 def _models(arguments):
-    from primer_tf.models.presets import PRESETS, parameter_table
+    from primer_tf.models.presets import parameter_table
 
     del arguments
-    print(parameter_table(PRESETS))
+    print(parameter_table())
 
 
 def _vocab(arguments):
