@@ -159,10 +159,10 @@ class DecoderStack(keras.layers.Layer):
         updated = []
         for index, block in enumerate(self.blocks):
 
-            def apply(y, block=block, block_cache=cache and cache[index]):
+            def apply(y, *position_biases, block=block, block_cache=cache and cache[index]):
                 return block(
                     y,
-                    position_biases=biases,
+                    position_biases=dict(zip(biases, position_biases, strict=True)),
                     padding_mask=padding_mask,
                     segment_ids=segment_ids,
                     cache=block_cache,
@@ -170,12 +170,13 @@ class DecoderStack(keras.layers.Layer):
                 )
 
             if cache is not None:
-                x, new = apply(x)
+                x, new = apply(x, *biases.values())
                 updated.append(new)
             elif self.gradient_checkpointing:
-                x = keras.remat(apply)(x)
+                # What needs a gradient must be an argument: TensorFlow forgets what is captured.
+                x = keras.remat(apply)(x, *biases.values())
             else:
-                x = apply(x)
+                x = apply(x, *biases.values())
             if layer_intercept_fn is not None:
                 x = layer_intercept_fn(x, index)
         x = self.dropout_layer(self.norm(x))

@@ -8,6 +8,7 @@ from primer_tf.errors import UserError
 from primer_tf.models.presets import PRESETS
 from primer_tf.models.primer_backbone import PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
+from primer_tf.training.jit import JIT_COMPILE
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
 from primer_tf.training.t5_adafactor import T5Adafactor
@@ -68,19 +69,22 @@ class PrimerCausalLM(CausalLM):
             own["preprocessor"] = PrimerCausalLMPreprocessor.from_preset(preset)
         return cls(backbone=backbone, **own)
 
-    def compile(self, optimizer="auto", loss="auto", **kwargs):
+    def compile(self, optimizer="auto", loss="auto", jit_compile="auto", **kwargs):
         """Configures training and generation, with T5's training by default.
 
         Args:
             optimizer: Default: `T5Adafactor` on an `RsqrtSchedule`.
             loss: Default: `NextTokenLoss` with T5's z-loss of 1e-4.
+            jit_compile: Default: true on TensorFlow and JAX.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
         if optimizer == "auto":
             optimizer = T5Adafactor(RsqrtSchedule())
         if loss == "auto":
             loss = NextTokenLoss(z_loss=1e-4)
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        if jit_compile == "auto":
+            jit_compile = JIT_COMPILE
+        super().compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile, **kwargs)
 
     def generate(self, inputs, max_length=None, **kwargs):
         """Generates text as `keras_hub.models.CausalLM.generate` does.

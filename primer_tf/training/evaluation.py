@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import keras
 
+from primer_tf.training.jit import JIT_COMPILE
+from primer_tf.training.next_token_loss import NextTokenLoss
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -58,7 +61,8 @@ class Evaluator:
         # A model of its own, so that metrics that training does not need cost it nothing.
         self.model = keras.Model(model.inputs, model.outputs[0])
         self.model.compile(
-            loss=None,
+            loss=NextTokenLoss(),
+            jit_compile=JIT_COMPILE,
             weighted_metrics=[
                 keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="loss_per_token"),
                 keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
@@ -68,7 +72,8 @@ class Evaluator:
     def __call__(self):
         """Returns the `Evaluation` of the model as it is now."""
         batches = self.chunks.evaluation_batches(self.batch_size)
-        logs = self.model.evaluate(batches, verbose=0, return_dict=True)
+        steps = self.chunks.evaluation_steps(self.batch_size)
+        logs = self.model.evaluate(batches, steps=steps, verbose=0, return_dict=True)
         return Evaluation(
             loss=logs["loss_per_token"],
             accuracy=logs["accuracy"],

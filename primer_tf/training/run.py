@@ -15,6 +15,7 @@ from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.evaluation import Evaluator
+from primer_tf.training.jit import JIT_COMPILE
 from primer_tf.training.progress import History, Progress
 from primer_tf.training.vocabulary import train_vocabulary
 
@@ -97,17 +98,19 @@ def train(config, output, resume=False, report=print):
     validation = TokenChunks.from_documents(held_out, tokenizer, config.sequence_length)
     _record(config, output, proto, chunks.tokens, started)
 
-    model.compile(
+    # A plain Keras model on the same weights: what is trained on are tokens, not strings.
+    trained = keras.Model(model.inputs, model.outputs[0])
+    trained.compile(
         optimizer=T5Adafactor(
             RsqrtSchedule(config.warmup_steps, config.learning_rate_scale, config.ramp_up_steps)
         ),
         loss=NextTokenLoss(z_loss=config.z_loss),
-        weighted_metrics=[],
+        jit_compile=JIT_COMPILE,
     )
     num_bytes = sum(len(document.encode("utf-8")) for document in held_out)
     evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
     checkpoints = Checkpoints(output / "checkpoints")
-    step = checkpoints.restore_newest(model, report) if resume else 0
+    step = checkpoints.restore_newest(trained, report) if resume else 0
     if resume:
         report(f"Resuming at step {step}.")
     report(
@@ -122,16 +125,17 @@ def train(config, output, resume=False, report=print):
     while step < config.steps:
         stretch = min(config.interval - step % config.interval, config.steps - step)
         start = time.monotonic()
-        logs = model.fit(
+        logs = trained.fit(
             chunks.training_batches(config.batch_size, config.seed, step),
             steps_per_epoch=stretch,
+            shuffle=False,
             callbacks=[progress],
             verbose=0,
         ).history
         seconds = time.monotonic() - start
         step += stretch
         evaluation = evaluator()
-        checkpoints.save(model, step)
+        checkpoints.save(trained, step)
         history.append(
             step=step,
             loss=logs["loss"][-1],

@@ -73,10 +73,14 @@ class TokenChunks:
             yield self._example(targets, np.ones(targets.shape, np.float32))
             step += 1
 
+    def evaluation_steps(self, batch_size):
+        """Returns the number of evaluation batches."""
+        return -(-len(self.tokens) // (batch_size * self.sequence_length))
+
     def evaluation_batches(self, batch_size):
         """Yields every token once, in order; weights are zero on what fills the last chunk."""
         length = self.sequence_length
-        rows = -(-len(self.tokens) // (batch_size * length)) * batch_size
+        rows = self.evaluation_steps(batch_size) * batch_size
         targets = np.zeros(rows * length, np.int32)
         targets[: len(self.tokens)] = self.tokens
         weights = (np.arange(rows * length) < len(self.tokens)).astype(np.float32)

@@ -23,6 +23,7 @@ def train_vocabulary(documents, size=8000):
     Raises:
         UserError: The text cannot fill a vocabulary of this size.
     """
+    sentencepiece.set_min_log_level(2)  # errors only; `minloglevel` below does not reach all of it
     lines = (line for document in documents for line in document.splitlines() if line.strip())
     model = io.BytesIO()
     try:

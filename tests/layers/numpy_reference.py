@@ -1,0 +1,120 @@
+"""The formulas of the paper in plain NumPy, loop by loop where that is the clearest.
+
+Written from the paper and from T5's definitions, not from the layers: it shares no code with them.
+"""
+
+import math
+
+import numpy as np
+
+
+def squared_relu(x):
+    return np.where(x > 0, x * x, 0.0)
+
+
+ACTIVATIONS = {
+    "squared_relu": squared_relu,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "swish": lambda x: x / (1.0 + np.exp(-x)),
+    "gelu_tanh": lambda x: (
+        0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    ),
+}
+
+
+def causal_depthwise_conv(x, taps, segment_ids=None):
+    y = np.zeros_like(x)
+    batch, length, _ = x.shape
+    for b in range(batch):
+        for t in range(length):
+            for shift, tap in enumerate(taps):
+                s = t - shift
+                if s < 0 or (segment_ids is not None and segment_ids[b, s] != segment_ids[b, t]):
+                    continue
+                y[b, t] += tap * x[b, s]
+    return y
+
+
+def primer_norm(x, scale, bias, epsilon=1e-6):
+    mean = x.mean(-1, keepdims=True)
+    pseudo_variance = (x * (x - mean)).mean(-1, keepdims=True)
+    return (x - mean) / np.sqrt(pseudo_variance + epsilon) * scale + bias
+
+
+def layer_norm(x, scale, bias, epsilon=1e-6):
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * scale + bias
+
+
+def rms_norm(x, scale, epsilon=1e-6):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon) * scale
+
+
+def relative_position_bucket(distance, num_buckets=32, max_distance=128):
+    """Bucket of `query position - key position`, for a decoder."""
+    distance = max(distance, 0)
+    exact = num_buckets // 2
+    if distance < exact:
+        return distance
+    fraction = math.log(distance / exact) / math.log(max_distance / exact)
+    return min(exact + int(fraction * (num_buckets - exact)), num_buckets - 1)
+
+
+def relative_position_bias(table, query_length, key_length, offset=0, max_distance=128):
+    heads, num_buckets = table.shape
+    bias = np.zeros((heads, query_length, key_length), table.dtype)
+    for t in range(query_length):
+        for s in range(key_length):
+            bucket = relative_position_bucket(t + offset - s, num_buckets, max_distance)
+            bias[:, t, s] = table[:, bucket]
+    return bias
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attention(x, weights, num_heads, bias=None, padding_mask=None, segment_ids=None):
+    """`weights`: `query`/`key`/`value` or `query_key`/`query`/`value`, `attention_output`, and
+    `<name>_conv` lists of taps where there are convolutions."""
+    if padding_mask is not None:
+        x = x * padding_mask[..., None]
+
+    def project(name):
+        y = x @ weights[name]
+        taps = weights.get(f"{name}_conv")
+        return y if taps is None else causal_depthwise_conv(y, taps, segment_ids)
+
+    if "query_key" in weights:
+        k = project("query_key")
+        q = k @ weights["query"]
+    else:
+        q, k = project("query"), project("key")
+    v = project("value")
+    batch, length, inner = q.shape
+    size = inner // num_heads
+    out = np.zeros_like(q)
+    for b in range(batch):
+        for h in range(num_heads):
+            channels = slice(h * size, (h + 1) * size)
+            scores = q[b, :, channels] @ k[b, :, channels].T
+            if bias is not None:
+                scores = scores + bias[h]
+            for t in range(length):
+                for s in range(length):
+                    hidden = s > t
+                    hidden |= padding_mask is not None and not padding_mask[b, s]
+                    hidden |= segment_ids is not None and segment_ids[b, s] != segment_ids[b, t]
+                    if hidden:
+                        scores[t, s] = -1e9
+            out[b, :, channels] = softmax(scores) @ v[b, :, channels]
+    return out @ weights["attention_output"]
+
+
+def feed_forward(x, weights, activation):
+    hidden = ACTIVATIONS[activation](x @ weights["intermediate"] + weights["intermediate_bias"])
+    if "linear" in weights:
+        hidden = hidden * (x @ weights["linear"] + weights["linear_bias"])
+    return hidden @ weights["output"] + weights["output_bias"]

@@ -1,0 +1,166 @@
+"""Forward passes against the independent NumPy reference."""
+
+import keras
+import numpy as np
+import pytest
+from layers import numpy_reference as reference
+from layers.helpers import attention_weights, feed_forward_weights, numpy, randomize
+
+from primer_tf.layers import (
+    CausalDepthwiseConv1D,
+    DecoderStack,
+    FeedForward,
+    MultiDConvHeadAttention,
+    PrimerNormalization,
+    T5RelativePositionBias,
+    gelu_tanh,
+    squared_relu,
+)
+
+BATCH, LENGTH, CHANNELS, HEADS = 2, 7, 12, 3
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
+SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 2]], "int32")
+RIGHT_PADDED = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0]], "int32")
+LEFT_PADDED = RIGHT_PADDED[:, ::-1].copy()
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(1).standard_normal((BATCH, LENGTH, CHANNELS)).astype("float32")
+
+
+def test_squared_relu_by_hand():
+    np.testing.assert_allclose(numpy(squared_relu(np.array([-2.0, 0.0, 0.5, 3.0]))), [0, 0, 0.25, 9])
+
+
+def test_squared_relu_by_name_in_a_keras_layer(x):
+    layer = keras.layers.Dense(CHANNELS, "squared_relu", kernel_initializer="identity")
+    np.testing.assert_allclose(numpy(layer(x)), reference.squared_relu(x), **TOLERANCE)
+    revived = keras.layers.Dense.from_config(layer.get_config())
+    assert revived.activation is squared_relu
+
+
+def test_gelu_tanh(x):
+    np.testing.assert_allclose(
+        numpy(gelu_tanh(x)), reference.ACTIVATIONS["gelu_tanh"](x), **TOLERANCE
+    )
+
+
+def test_conv_by_hand():
+    """With the published initial values: 0.5 for now, 0.5 / 3 for each earlier position."""
+    ones = np.ones((1, 4, 1), "float32")
+    expected = [0.5, 0.5 + 0.5 / 3, 0.5 + 1.0 / 3, 0.5 + 1.0 / 3]
+    np.testing.assert_allclose(numpy(CausalDepthwiseConv1D(3)(ones))[0, :, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("segment_ids", [None, SEGMENTS])
+def test_conv(x, width, segment_ids):
+    layer = CausalDepthwiseConv1D(width)
+    layer.build(x.shape)
+    randomize(layer)
+    expected = reference.causal_depthwise_conv(x, [numpy(t) for t in layer.taps], segment_ids)
+    np.testing.assert_allclose(numpy(layer(x, segment_ids=segment_ids)), expected, **TOLERANCE)
+
+
+def test_primer_normalization(x):
+    layer = PrimerNormalization()
+    layer.build(x.shape)
+    randomize(layer)
+    expected = reference.primer_norm(x, numpy(layer.scale), numpy(layer.bias))
+    np.testing.assert_allclose(numpy(layer(x)), expected, **TOLERANCE)
+
+
+def test_buckets_by_hand():
+    """Exact up to 15, then 16 buckets to 128 on a log scale: 16 -> 16, 32 -> 21, 127 -> 31."""
+    layer = T5RelativePositionBias(num_heads=2)
+    distances = np.array([-3, 0, 1, 15, 16, 20, 32, 64, 127, 128, 5000], "int32")
+    expected = [0, 0, 1, 15, 16, 17, 21, 26, 31, 31, 31]
+    np.testing.assert_array_equal(numpy(layer.bucket(distances)), expected)
+    assert [reference.relative_position_bucket(d) for d in distances] == expected
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 0), (5, 5, 0), (1, 300, 170), (40, 200, 160)])
+def test_relative_position_bias(lengths):
+    query_length, key_length, offset = lengths
+    layer = T5RelativePositionBias(num_heads=HEADS)
+    layer.build()
+    randomize(layer)
+    actual = layer(query_length=query_length, key_length=key_length, offset=offset)
+    expected = reference.relative_position_bias(
+        numpy(layer.embeddings), query_length, key_length, offset
+    )
+    np.testing.assert_allclose(numpy(actual), expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("shared_query_key", [False, True])
+@pytest.mark.parametrize("kernel_size", [None, 1, 3])
+@pytest.mark.parametrize("mask", ["none", "right", "left", "segments"])
+def test_attention(x, shared_query_key, kernel_size, mask):
+    layer = MultiDConvHeadAttention(
+        HEADS, head_dim=5, kernel_size=kernel_size, shared_query_key=shared_query_key
+    )
+    layer.build(x.shape)
+    randomize(layer)
+    bias = np.random.default_rng(2).standard_normal((HEADS, LENGTH, LENGTH)).astype("float32")
+    masks = {
+        "none": {},
+        "right": {"padding_mask": RIGHT_PADDED},
+        "left": {"padding_mask": LEFT_PADDED},
+        "segments": {"segment_ids": SEGMENTS},
+    }[mask]
+    actual = numpy(layer(x, position_bias=bias, **masks))
+    expected = reference.attention(x, attention_weights(layer), HEADS, bias, **masks)
+    real = masks.get("padding_mask", np.ones((BATCH, LENGTH))).astype(bool)
+    np.testing.assert_allclose(actual[real], expected[real], **TOLERANCE)
+
+
+@pytest.mark.parametrize("activation", ["squared_relu", "relu", "swish", "gelu_tanh"])
+@pytest.mark.parametrize("gated", [False, True])
+def test_feed_forward(x, activation, gated):
+    layer = FeedForward(10, activation=activation, gated=gated)
+    layer.build(x.shape)
+    randomize(layer)
+    expected = reference.feed_forward(x, feed_forward_weights(layer), activation)
+    np.testing.assert_allclose(numpy(layer(x)), expected, **TOLERANCE)
+
+
+def _normalize(kind, norm, x):
+    weights = [numpy(w) for w in norm.weights]
+    function = {
+        "layer": reference.layer_norm,
+        "rms": reference.rms_norm,
+        "primer": reference.primer_norm,
+    }[kind]
+    return function(x, *weights)
+
+
+@pytest.mark.parametrize(
+    "normalization, placement, shared",
+    [("layer", "pre", False), ("rms", "post", False), ("primer", "alternating", True)],
+)
+def test_decoder_stack(x, normalization, placement, shared):
+    stack = DecoderStack(
+        [MultiDConvHeadAttention(HEADS, shared_query_key=shared), FeedForward(10)],
+        num_blocks=2,
+        normalization=normalization,
+        placement=placement,
+    )
+    stack.build(x.shape)
+    randomize(stack)
+    (bias_layer,) = stack.position_bias_layers
+    bias = reference.relative_position_bias(numpy(bias_layer.embeddings), LENGTH, LENGTH)
+    y = x
+    for block in stack.blocks:
+        for index, sublayer in enumerate(block.sublayers):
+            pre = placement == "pre" or (placement == "alternating" and index == 0)
+            z = _normalize(normalization, sublayer.norm, y) if pre else y
+            if index == 0:
+                z = reference.attention(z, attention_weights(sublayer.layer), HEADS, bias)
+            else:
+                z = reference.feed_forward(
+                    z, feed_forward_weights(sublayer.layer), "squared_relu"
+                )
+            y = y + (z if pre else _normalize(normalization, sublayer.norm, z))
+    expected = _normalize(normalization, stack.norm, y)
+    np.testing.assert_allclose(numpy(stack(x)), expected, rtol=1e-4, atol=1e-5)

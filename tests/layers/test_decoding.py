@@ -1,0 +1,72 @@
+"""Causality, and decoding with a cache against the full forward pass."""
+
+import numpy as np
+import pytest
+from layers.helpers import numpy, randomize
+
+from primer_tf.layers import DecoderStack, FeedForward, MultiDConvHeadAttention
+
+LENGTH, CHANNELS = 9, 12
+VARIANTS = {
+    "plain": {"kernel_size": None},
+    "mdha": {"kernel_size": 3},
+    "mdha_wide": {"kernel_size": 5},
+    "shared": {"kernel_size": 3, "shared_query_key": True},
+    "shared_plain": {"kernel_size": None, "shared_query_key": True},
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def stack(request):
+    layers = [MultiDConvHeadAttention(3, **VARIANTS[request.param]), FeedForward(10)]
+    stack = DecoderStack(layers, num_blocks=2, normalization="primer", placement="alternating")
+    stack.build((None, None, CHANNELS))
+    randomize(stack)
+    return stack
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(7).standard_normal((2, LENGTH, CHANNELS)).astype("float32")
+
+
+def test_a_token_changes_nothing_before_it(stack, x):
+    before = numpy(stack(x))
+    for position in range(LENGTH):
+        changed = x.copy()
+        changed[:, position] += 1.0
+        after = numpy(stack(changed))
+        np.testing.assert_array_equal(after[:, :position], before[:, :position])
+        assert np.abs(after[:, position] - before[:, position]).max() > 1e-3
+
+
+def test_one_token_at_a_time_equals_the_full_pass(stack, x):
+    full = numpy(stack(x))
+    cache = stack.build_cache(2, LENGTH + 2)
+    for position in range(LENGTH):
+        token = x[:, position : position + 1]
+        y, cache = stack(token, cache=cache, cache_update_index=position)
+        np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("restart", [1, 2, 4])
+def test_decoding_may_go_back_after_a_prefill(stack, x, restart):
+    """KerasHub prefills the whole padded prompt, then restarts at the shortest row's end."""
+    prompt = x.copy()
+    prompt[:, restart:] = 123.0  # what stands there when the cache is filled must not matter
+    _, cache = stack(prompt, cache=stack.build_cache(2, LENGTH), cache_update_index=0)
+    full = numpy(stack(x))
+    for position in range(restart - 1, LENGTH):
+        token = x[:, position : position + 1]
+        y, cache = stack(token, cache=cache, cache_update_index=position)
+        np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
+
+
+def test_chunks_of_tokens(stack, x):
+    full = numpy(stack(x))
+    cache = stack.build_cache(2, LENGTH)
+    parts = []
+    for start, stop in ((0, 4), (4, 5), (5, LENGTH)):
+        y, cache = stack(x[:, start:stop], cache=cache, cache_update_index=start)
+        parts.append(numpy(y))
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), full, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,41 @@
+"""What a wrong argument or shape is answered with."""
+
+import numpy as np
+import pytest
+
+from primer_tf.layers import (
+    CausalDepthwiseConv1D,
+    DecoderStack,
+    FeedForward,
+    MultiDConvHeadAttention,
+    ResidualSublayer,
+    T5RelativePositionBias,
+)
+
+X = np.ones((2, 5, 10), "float32")
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: CausalDepthwiseConv1D(0), "`kernel_size` to be an integer of at least 1"),
+        (lambda: CausalDepthwiseConv1D(2.5), "received 2.5"),
+        (lambda: CausalDepthwiseConv1D(3)(X[0]), r"expects `x` of shape \[batch, time, channels\]"),
+        (lambda: MultiDConvHeadAttention(0), "`num_heads`"),
+        (lambda: MultiDConvHeadAttention(2, kernel_size=0), "`kernel_size`"),
+        (lambda: MultiDConvHeadAttention(3)(X), "cannot split 10 channels into 3 heads"),
+        (lambda: MultiDConvHeadAttention(2)(X[0]), r"received shape \(5, 10\)"),
+        (lambda: FeedForward(8, activation="cubed_relu"), "Unknown activation 'cubed_relu'"),
+        (lambda: FeedForward(-1), "`intermediate_dim`"),
+        (lambda: FeedForward(8)(X[0]), "expects `x`"),
+        (lambda: ResidualSublayer(FeedForward(8), normalization="batch"), "'batch'. Known ones"),
+        (lambda: ResidualSublayer(FeedForward(8), placement="before"), "'before'"),
+        (lambda: DecoderStack([], 2), "at least one layer"),
+        (lambda: DecoderStack([FeedForward(8)], 0), "`num_blocks`"),
+        (lambda: DecoderStack([FeedForward(8)], 1, placement="sometimes"), "'sometimes'"),
+        (lambda: T5RelativePositionBias(2, num_buckets=32, max_distance=16), "`max_distance`"),
+    ],
+)
+def test_message(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,115 @@
+"""Cached generation against what the definition says: one full forward pass a token."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from primer_tf.errors import UserError
+
+PROMPTS = ["In the", "And God said, Let there be", "And"]
+LENGTH = 24
+
+
+def full_logits(model, token_ids):
+    outputs = model({"token_ids": token_ids, "padding_mask": np.ones_like(token_ids)})
+    return ops.convert_to_numpy(outputs)
+
+
+def greedy_by_definition(model, inputs):
+    token_ids = np.array(ops.convert_to_numpy(inputs["token_ids"]))
+    lengths = ops.convert_to_numpy(inputs["padding_mask"]).sum(axis=1)
+    assert len(set(lengths)) > 1, "the prompts must differ in length"
+    for position in range(lengths.min(), token_ids.shape[1]):
+        best = full_logits(model, token_ids)[:, position - 1].argmax(axis=-1)
+        token_ids[:, position] = np.where(position < lengths, token_ids[:, position], best)
+    return token_ids
+
+
+def test_greedy_equals_repeated_full_passes_for_a_ragged_batch(model, preprocessor):
+    inputs = preprocessor.generate_preprocess(PROMPTS, sequence_length=LENGTH)
+    expected = greedy_by_definition(model, inputs)
+    assert len(np.unique(expected)) > 8, "a constant text would prove nothing"
+    model.compile(sampler="greedy", jit_compile=False)
+    inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
+    outputs = model.make_generate_function()(inputs, stop_token_ids=None)
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs["token_ids"]), expected)
+    texts = model.generate(PROMPTS, max_length=LENGTH, stop_token_ids=None)
+    assert texts == [
+        preprocessor.tokenizer.detokenize([i for i in row.tolist() if i > 1]) for row in expected
+    ]
+
+
+def test_cached_logits_equal_the_full_pass(model):
+    token_ids = np.random.default_rng(1).integers(3, 290, (3, 12)).astype("int32")
+    full = full_logits(model, token_ids)
+    cache = model.backbone.decoder.build_cache(3, 12)
+    for position in range(12):
+        token = ops.convert_to_tensor(token_ids[:, position : position + 1])
+        logits, _, cache = model.call_with_cache(token, cache, position)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(logits)[:, 0], full[:, position], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_beam_of_one_is_greedy(model, preprocessor):
+    import keras_hub
+
+    texts = []
+    for sampler in ("greedy", keras_hub.samplers.BeamSampler(num_beams=1)):
+        model.compile(sampler=sampler, jit_compile=False)
+        texts.append(model.generate(PROMPTS, max_length=12))
+    assert texts[0] == texts[1]
+
+
+def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
+    """Scored by full forward passes, not by the sampler's own sums."""
+    import keras_hub
+
+    inputs = preprocessor.generate_preprocess(PROMPTS, sequence_length=10)
+    lengths = ops.convert_to_numpy(inputs["padding_mask"]).sum(axis=1)
+    inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
+    likelihoods = []
+    for sampler in ("greedy", keras_hub.samplers.BeamSampler(num_beams=8)):
+        model.compile(sampler=sampler, jit_compile=False)
+        ids = model.make_generate_function()(inputs, stop_token_ids=None)["token_ids"]
+        ids = ops.convert_to_numpy(ids)
+        log_probs = ops.convert_to_numpy(ops.log_softmax(full_logits(model, ids)))
+        taken = np.take_along_axis(log_probs[:, :-1], ids[:, 1:, None], axis=-1)[..., 0]
+        new = np.arange(1, ids.shape[1])[None] >= lengths[:, None]
+        likelihoods.append((taken * new).sum(axis=1))
+    assert np.mean(likelihoods[1] - likelihoods[0]) > -1e-3
+    assert (likelihoods[1] >= likelihoods[0] - 1e-3).sum() >= 2
+
+
+@pytest.mark.parametrize("sampler", ["top_k", "top_p", "random", "contrastive"])
+def test_every_sampler_keeps_the_prompt(model, sampler):
+    model.compile(sampler=sampler, jit_compile=False)
+    for prompt, text in zip(PROMPTS, model.generate(PROMPTS, max_length=12), strict=True):
+        assert text.startswith(prompt)
+
+
+def test_stops_at_the_end_token(model, preprocessor):
+    """Whatever comes first after the prompt is declared the stop token: nothing may follow it."""
+    inputs = preprocessor.generate_preprocess(["And God"], sequence_length=LENGTH)
+    length = int(ops.convert_to_numpy(inputs["padding_mask"]).sum())
+    expected = np.array(ops.convert_to_numpy(inputs["token_ids"]))
+    stop = int(full_logits(model, expected)[0, length - 1].argmax())
+    model.compile(sampler="greedy", jit_compile=False)
+    inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
+    outputs = model.make_generate_function()(inputs, stop_token_ids=[stop])
+    assert ops.convert_to_numpy(outputs["padding_mask"]).sum() == length + 1
+
+
+def test_compiled_generation_is_the_same(model):
+    texts = []
+    for jit_compile in (False, keras.backend.backend() != "torch"):
+        model.compile(sampler="greedy", jit_compile=jit_compile)
+        texts.append(model.generate(PROMPTS, max_length=12))
+    assert texts[0] == texts[1]
+
+
+def test_length_beyond_the_model(model):
+    model.compile(sampler="greedy")
+    with pytest.raises(UserError, match="max_length 600 is beyond the model's 512 tokens"):
+        model.generate("And", max_length=600)

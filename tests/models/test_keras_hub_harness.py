@@ -1,0 +1,129 @@
+"""KerasHub's own published checks of layers, backbones, tasks, preprocessors and presets."""
+
+import numpy as np
+import pytest
+from conftest import SENTENCES
+from keras import ops
+from keras_hub.src.tests.test_case import TestCase
+from models.conftest import SMALL
+
+from primer_tf.layers import (
+    CausalDepthwiseConv1D,
+    DecoderBlock,
+    DecoderStack,
+    FeedForward,
+    MultiDConvHeadAttention,
+    PrimerNormalization,
+    ResidualSublayer,
+)
+from primer_tf.models import (
+    PrimerBackbone,
+    PrimerCausalLM,
+    PrimerCausalLMPreprocessor,
+    PrimerTokenizer,
+)
+
+SHAPE = (2, 5, 12)
+PRIMER = {"shared_query_key": True, "normalization": "primer", "placement": "alternating"}
+
+
+class LayerTest(TestCase):
+    def check(self, cls, init_kwargs, weights, **kwargs):
+        self.run_layer_test(
+            cls=cls,
+            init_kwargs=init_kwargs,
+            input_data=np.random.default_rng(0).standard_normal(SHAPE).astype("float32"),
+            expected_output_shape=SHAPE,
+            expected_num_trainable_weights=weights,
+            **kwargs,
+        )
+
+    def test_causal_depthwise_conv(self):
+        self.check(CausalDepthwiseConv1D, {"kernel_size": 3}, 3)
+
+    def test_primer_normalization(self):
+        self.check(PrimerNormalization, {}, 2)
+
+    def test_feed_forward(self):
+        self.check(FeedForward, {"intermediate_dim": 7, "gated": True}, 6)
+
+    def test_attention(self):
+        self.check(MultiDConvHeadAttention, {"num_heads": 3}, 13)
+
+    def test_shared_attention(self):
+        self.check(MultiDConvHeadAttention, {"num_heads": 3, "shared_query_key": True}, 10)
+
+    def test_residual_sublayer(self):
+        self.check(ResidualSublayer, {"layer": FeedForward(7), "normalization": "rms"}, 5)
+
+    def test_decoder_block(self):
+        # A list of layers is not given the precision under test; the stack's is.
+        sublayers = [ResidualSublayer(FeedForward(7)), ResidualSublayer(FeedForward(9))]
+        self.check(DecoderBlock, {"sublayers": sublayers}, 12, run_precision_checks=False)
+
+    def test_decoder_stack(self):
+        layers = [MultiDConvHeadAttention(3), FeedForward(7)]
+        self.check(DecoderStack, {"layers": layers, "num_blocks": 2}, 2 * (13 + 4 + 4) + 1 + 2)
+
+
+class ModelTest(TestCase):
+    @pytest.fixture(autouse=True)
+    def _vocabulary(self, vocabulary):
+        self.proto = vocabulary
+
+    def setUp(self):
+        super().setUp()
+        self.init_kwargs = {
+            "tokenizer": PrimerTokenizer(self.proto),
+            "sequence_length": 8,
+        }
+
+    def test_tokenizer(self):
+        self.run_preprocessing_layer_test(PrimerTokenizer, {"proto": self.proto}, SENTENCES[:2])
+
+    def test_preprocessor(self):
+        self.run_preprocessor_test(
+            PrimerCausalLMPreprocessor, self.init_kwargs, input_data=SENTENCES[:2]
+        )
+
+    def test_backbone(self):
+        for variant in ({}, PRIMER):
+            self.run_backbone_test(
+                PrimerBackbone,
+                {**SMALL, **variant},
+                {
+                    "token_ids": ops.ones((2, 5), dtype="int32"),
+                    "padding_mask": ops.ones((2, 5), dtype="int32"),
+                },
+                expected_output_shape=(2, 5, SMALL["hidden_dim"]),
+            )
+
+    def task_kwargs(self):
+        return {
+            "backbone": PrimerBackbone(**SMALL),
+            "preprocessor": PrimerCausalLMPreprocessor(**self.init_kwargs),
+        }
+
+    def test_task(self):
+        self.run_task_test(
+            PrimerCausalLM,
+            self.task_kwargs(),
+            train_data=(SENTENCES[:2],),
+            expected_output_shape=(2, 8, SMALL["vocabulary_size"]),
+        )
+
+    def test_saving(self):
+        kwargs = self.task_kwargs()
+        ids = ops.ones((2, 8), dtype="int32")
+        self.run_model_saving_test(
+            PrimerCausalLM, kwargs, {"token_ids": ids, "padding_mask": ids}
+        )
+
+    def test_preset(self):
+        ids = ops.ones((1, 5), dtype="int32")
+        self.run_preset_test(
+            PrimerBackbone,
+            "tiny_primer_ez",
+            {"token_ids": ids, "padding_mask": ids},
+            expected_output_shape=(1, 5, 128),
+        )

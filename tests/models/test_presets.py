@@ -1,0 +1,97 @@
+"""The zoo: published counts, and golden files of every preset's variables.
+
+`python tests/models/test_presets.py` writes the golden files anew.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+from primer_tf.models import PrimerBackbone
+from primer_tf.models.presets import PARAMETERS, PRESETS, parameter_table
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# The paper's table of sizes; 1.9 billion for the one-shot models.
+PUBLISHED = {"tiny": (2e6, 3e6), "small": 35e6, "medium": 110e6, "large": 537e6, "xl": 1.9e9}
+
+# By hand for the vanilla Transformers: embedding, position biases, last norm, then the layers.
+VANILLA = {
+    size: 32128 * c + 32 * h + 2 * c + layers * (4 * c * h * 64 + 2 * c * f + f + c + 4 * c)
+    for size, c, layers, h, f in (
+        ("small", 512, 6, 8, 2048),
+        ("medium", 768, 12, 12, 3072),
+        ("large", 1024, 24, 16, 8192),
+    )
+}
+
+
+def describe(preset):
+    """Shapes of a preset's variables; `*` stands for the blocks, which are all alike."""
+    keras.backend.clear_session()
+    # In this scope variables have a shape but no value: 1.9 billion parameters cost nothing.
+    with keras.StatelessScope(initialize_variables=False):
+        backbone = PrimerBackbone(**PRESETS[preset])
+    shapes = {}
+    for variable in backbone.variables:
+        name = re.sub(r"block_\d+", "block_*", variable.path)
+        shapes.setdefault(name, []).append(list(variable.shape))
+    for name, copies in shapes.items():
+        assert all(shape == copies[0] for shape in copies), name
+    variables = {name: [len(copies), copies[0]] for name, copies in shapes.items()}
+    count = sum(n * math.prod(shape) for n, shape in variables.values())
+    return {"parameters": count, "variables": variables}
+
+
+def test_there_is_a_golden_file_for_every_preset():
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(PRESETS) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_golden(preset):
+    actual = describe(preset)
+    assert actual == json.loads((GOLDEN / f"{preset}.json").read_text())
+    assert actual["parameters"] == PARAMETERS[preset]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_published_count(preset):
+    published = PUBLISHED[preset.split("_")[0]]
+    if isinstance(published, tuple):
+        assert published[0] <= PARAMETERS[preset] <= published[1]
+    else:
+        assert PARAMETERS[preset] == pytest.approx(published, rel=0.03)
+
+
+@pytest.mark.parametrize("size", VANILLA)
+def test_vanilla_count_by_hand(size):
+    assert PARAMETERS[f"{size}_transformer_vanilla"] == VANILLA[size]
+
+
+@pytest.mark.parametrize("size, layers, inner", [("small", 6, 512), ("large", 24, 1024)])
+def test_mdha_adds_three_taps_for_each_projection(size, layers, inner):
+    vanilla, ez = (PARAMETERS[f"{size}_{name}"] for name in ("transformer_vanilla", "primer_ez"))
+    assert ez - vanilla == layers * 3 * 3 * inner
+
+
+def test_table_has_every_preset_with_its_exact_count():
+    table = parameter_table()
+    for preset, count in PARAMETERS.items():
+        assert re.search(rf"^{preset} .* {count:,}$", table, re.MULTILINE)
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for preset in PRESETS:
+        golden = describe(preset)
+        lines = ",\n".join(
+            f"    {json.dumps(name)}: {json.dumps(value)}"
+            for name, value in golden["variables"].items()
+        )
+        text = f'{{\n  "parameters": {golden["parameters"]},\n  "variables": {{\n{lines}\n  }}\n}}\n'
+        (GOLDEN / f"{preset}.json").write_text(text)
+        print(preset, golden["parameters"])
