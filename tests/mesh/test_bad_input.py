@@ -1,7 +1,7 @@
 """What users get wrong ends in one clear line and a non-zero exit."""
 
 import pytest
-from conftest import in_tf1
+from tf1 import in_tf1
 
 
 @in_tf1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import in_tf1
+from tf1 import in_tf1
 
 # Rows of different lengths, one of them empty, one shorter than the convolution.
 PROMPTS = np.zeros((4, 7), "int32")
@@ -58,7 +58,7 @@ def loop_results(decode):
 @in_tf1
 def test_greedy_steps_equal_the_full_forward_pass(name):
     import tensorflow.compat.v1 as tf
-    from models import Scene, full_logits
+    from scenes import Scene, full_logits
 
     with tf.Graph().as_default():
         scene = Scene(name)
@@ -84,7 +84,7 @@ def test_greedy_steps_equal_the_full_forward_pass(name):
 def test_beam_steps_equal_the_full_forward_pass(name):
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf
-    from models import Scene, full_logits
+    from scenes import Scene, full_logits
 
     from primer_tf.mesh.decoding import beam_search_continuation
 
@@ -120,7 +120,7 @@ def test_beam_steps_equal_the_full_forward_pass(name):
 def test_best_beam_beats_greedy():
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf
-    from models import Scene, full_logits
+    from scenes import Scene, full_logits
 
     from primer_tf.mesh.decoding import beam_search_continuation
 
@@ -157,7 +157,7 @@ def test_best_beam_beats_greedy():
 @in_tf1
 def test_sampling_follows_the_distribution():
     import tensorflow.compat.v1 as tf
-    from models import Scene, full_logits
+    from scenes import Scene, full_logits
 
     with tf.Graph().as_default():
         tf.set_random_seed(1)

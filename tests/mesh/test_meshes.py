@@ -5,7 +5,7 @@ import shutil
 from unittest import mock
 
 import pytest
-from conftest import in_tf1
+from tf1 import in_tf1
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import in_tf1
+from tf1 import in_tf1
 
 from primer_tf import gin_directory
 
