@@ -1,6 +1,7 @@
 from importlib import metadata
 
 import pytest
+
 from primer_tf.tasks import kjv
 
 

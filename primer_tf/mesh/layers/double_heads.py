@@ -1,0 +1,35 @@
+"""Attention with twice the heads at half the size, of the Evolved Transformer decoder."""
+
+import gin
+import tensorflow.compat.v1 as tf
+from mesh_tensorflow.transformer import transformer, transformer_layers
+
+
+@gin.configurable(module="t5_models")
+class DoubleHeadsAttentionLayer(transformer.TransformerLayer):
+    """Self-attention with `2 * base_num_heads` heads of `key_value_size / 2` channels each.
+
+    Everything else, such as the relative position bias, is as `SelfAttention` is configured.
+
+    Args:
+      base_num_heads: an integer, the number of heads elsewhere in the model.
+      key_value_size: an even integer, the size of a head elsewhere in the model.
+      dropout_rate: a float.
+
+    Raises:
+      ValueError: if `key_value_size` is odd.
+    """
+
+    def __init__(self, base_num_heads, key_value_size, dropout_rate):
+        if key_value_size % 2:
+            raise ValueError(f"key_value_size must be even, got {key_value_size}.")
+        self._self_attention = transformer_layers.SelfAttention(
+            num_heads=2 * base_num_heads,
+            key_value_size=key_value_size // 2,
+            dropout_rate=dropout_rate,
+        )
+
+    def call(self, context, x, losses=None):
+        """Applies the layer to `x`, a Tensor `[..., length, d_model]`."""
+        with tf.variable_scope("double_heads_attention"):
+            return self._self_attention.call(context, x, losses)

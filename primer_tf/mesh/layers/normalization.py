@@ -1,0 +1,44 @@
+"""Primer's normalization (paper, appendix A.3)."""
+
+import gin
+import mesh_tensorflow as mtf
+import tensorflow.compat.v1 as tf
+
+
+@gin.configurable(module="t5_models")
+def sublayer_prime_norm(x, layer_stack, context, epsilon=1e-6, name="primer_norm"):
+    """Normalizes over the model dimension.
+
+    With `m = mean(x)`: `z = (x - m) / sqrt(mean(x * (x - m)) + epsilon)`, then a learned scale and
+    bias. In exact arithmetic the mean under the root is the variance; in floating point it is not
+    quite, and it is kept as published.
+
+    Args:
+      x: a Tensor `[..., d_model]`.
+      layer_stack: not used.
+      context: a `transformer.Context`.
+      epsilon: a float.
+      name: the outer variable scope.
+
+    Returns:
+      A Tensor of the shape of `x`.
+    """
+    del layer_stack
+    dim = context.model.model_dim
+    with tf.variable_scope(f"{name}/layer_prepostprocess/primer_norm"):
+        scale, bias = (
+            mtf.get_variable(
+                x.mesh,
+                f"primer_norm_{part}",
+                mtf.Shape([dim]),
+                initializer=initializer,
+                activation_dtype=x.dtype,
+            )
+            for part, initializer in (
+                ("scale", tf.ones_initializer()),
+                ("bias", tf.zeros_initializer()),
+            )
+        )
+    centered = x - mtf.reduce_mean(x, reduced_dim=dim)
+    pseudo_variance = mtf.reduce_mean(x * centered, reduced_dim=dim)
+    return centered * mtf.rsqrt(pseudo_variance + epsilon) * scale + bias

@@ -1,0 +1,33 @@
+"""Lets T5 and Mesh TensorFlow run, unmodified, on a TensorFlow that has no Estimator.
+
+`install()` supplies what they import and current TensorFlow has dropped (`modules`), repairs known
+faults of theirs as they are imported (`repairs`), and makes our gin files findable. The Estimator
+itself is in `estimator`. Nothing is done where TensorFlow still has its own.
+"""
+
+_installed = False
+
+
+def install():
+    """Makes `import t5` and `import mesh_tensorflow` work. Calling it again does nothing."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    from primer_tf.mesh.runtime import modules, repairs
+
+    if modules.supply():
+        repairs.apply_on_import()
+    _add_gin_files()
+
+
+def _add_gin_files():
+    import logging
+
+    import gin
+
+    from primer_tf import gin_directory
+
+    gin.add_config_file_search_path(str(gin_directory()))
+    # gin calls it an error when a file is in the second place it looks and not in the first.
+    logging.getLogger().addFilter(lambda record: "Path not found: " not in record.getMessage())

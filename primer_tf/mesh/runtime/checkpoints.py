@@ -1,0 +1,98 @@
+"""Finding, checking and reading TensorFlow 1 checkpoints."""
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+
+from primer_tf.errors import UserError
+
+
+def latest(model_dir):
+    """Returns the newest checkpoint's path, or None if `model_dir` holds none.
+
+    Raises:
+      UserError: if the folder names a newest checkpoint whose files are gone.
+    """
+    state = tf.train.get_checkpoint_state(str(model_dir))
+    if state is None or not state.model_checkpoint_path:
+        return None
+    if not tf.train.checkpoint_exists(state.model_checkpoint_path):
+        raise UserError(
+            f"{model_dir}/checkpoint names {state.model_checkpoint_path} as the newest checkpoint, "
+            "but its files are missing; restore them, or edit that file to name one that exists."
+        )
+    return state.model_checkpoint_path
+
+
+def required(model_dir):
+    """Returns the newest checkpoint's path.
+
+    Raises:
+      UserError: if there is none.
+    """
+    path = latest(model_dir)
+    if path is None:
+        raise UserError(
+            f"There is no checkpoint in {model_dir}; train first, or correct --model_dir."
+        )
+    return path
+
+
+def read(path, name):
+    """Returns the value of the variable `name` in the checkpoint at `path` as a NumPy array.
+
+    Raises:
+      UserError: if the checkpoint is damaged.
+    """
+    with explained(path):
+        return tf.train.load_checkpoint(path).get_tensor(name)
+
+
+@contextlib.contextmanager
+def explained(path):
+    """Turns what TensorFlow raises on a damaged checkpoint into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (tf.errors.OpError, LookupError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The checkpoint {path} is damaged ({first_line(error)}); delete it and name an older "
+            "one in the file `checkpoint` beside it."
+        ) from error
+
+
+def first_line(error):
+    """Returns the first line of an error's message that says something."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.endswith("Graph execution error:")]
+    return told[0] if told else type(error).__name__
+
+
+def check(path, variables):
+    """Checks that a checkpoint holds what the graph will ask of it, and reads well.
+
+    Args:
+      path: the checkpoint's prefix.
+      variables: the graph's variables.
+
+    Raises:
+      UserError: if it is damaged, or belongs to another model.
+    """
+    with explained(path):
+        reader = tf.train.load_checkpoint(path)
+        stored = reader.get_variable_to_shape_map()
+    wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
+    missing = sorted(set(wanted) - set(stored))
+    misfits = [name for name in wanted if name in stored and stored[name] != wanted[name]]
+    if missing or misfits:
+        name = misfits[0] if misfits else missing[0]
+        there = f"has shape {stored[name]}" if misfits else "is not in it"
+        raise UserError(
+            f"The checkpoint {path} belongs to another model: {name} should have shape "
+            f"{wanted[name]} but {there}. Use the gin files it was trained with, or another "
+            "--model_dir."
+        )
+    with explained(path):
+        for name in wanted:
+            reader.get_tensor(name)

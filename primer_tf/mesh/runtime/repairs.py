@@ -1,0 +1,228 @@
+"""Repairs of T5 and Mesh TensorFlow faults, applied to their modules as they are imported.
+
+Their files stay as they are. What is repaired, each where the function says so:
+- decoded text written as `b'...'`, and scoring that fails on bytes;
+- scoring that waits for ever when no checkpoint step is given;
+- empty input files and folders without checkpoints that end in a traceback;
+- exported language models that end the prompt before continuing it;
+- output files written in place, so that a reader may see half of one;
+- `MtfModel.eval` writing to a folder it does not make;
+- errors the user can mend that end in a traceback.
+"""
+
+import functools
+import importlib.abc
+import importlib.machinery
+import inspect
+import os
+import sys
+
+from primer_tf.errors import UserError
+from primer_tf.mesh.runtime import checkpoints
+
+
+def apply_on_import():
+    """Repairs the modules of `REPAIRS`, now if they are imported already, else when they are."""
+    for name, repair in REPAIRS.items():
+        if name in sys.modules:
+            repair(sys.modules[name])
+    sys.meta_path.insert(0, _RepairingFinder())
+
+
+class _RepairingFinder(importlib.abc.MetaPathFinder):
+    """Finds the modules to repair where they are, and repairs them once they are executed."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Returns the module's own spec with a loader that repairs it, or None."""
+        if name not in REPAIRS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                REPAIRS[name](module)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def _repair_mesh_utils(utils):
+    utils.write_lines_to_file = write_lines
+    utils.get_inputs_from_file = _checked_inputs(utils.get_inputs_from_file)
+    utils.get_checkpoint_iterator = _checked_checkpoints(utils.get_checkpoint_iterator)
+    utils.get_estimator = _ids_in_graph(_checked_mesh(utils.get_estimator))
+    utils.export_model = _unended_prompts(utils.export_model, utils.transformer_dataset)
+    for name in ("score_from_strings", "score_from_dataset"):
+        setattr(utils, name, _scores_newest(getattr(utils, name)))
+
+
+def _repair_t5_main(main):
+    from primer_tf.mesh.runtime.command import one_line_errors
+
+    main.main = one_line_errors(main.main)
+
+
+def _repair_t5_utils(utils):
+    utils.write_lines_to_file = write_lines
+
+
+REPAIRS = {
+    "mesh_tensorflow.transformer.utils": _repair_mesh_utils,
+    "t5.models.mesh_transformer_main": _repair_t5_main,
+    "t5.models.utils": _repair_t5_utils,
+}
+
+
+def write_lines(lines, filename):
+    """Writes lines of text to a file that appears only when it is complete.
+
+    Line breaks inside a line become spaces, as in Mesh TensorFlow; bytes are text here.
+    """
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(os.path.dirname(filename) or ".")
+    partial = f"{filename}.partial"
+    with tf.io.gfile.GFile(partial, "w") as output:
+        for line in lines:
+            if isinstance(line, bytes):
+                line = line.decode("utf-8", errors="replace")
+            output.write(str(line).replace("\n", " ") + "\n")
+    tf.io.gfile.rename(partial, filename, overwrite=True)
+
+
+def _checked_inputs(get_inputs_from_file):
+    """A missing or empty file of prompts, inputs or targets is an error with its name."""
+
+    @functools.wraps(get_inputs_from_file)
+    def checked(input_filename, *args, **kwargs):
+        import tensorflow as tf
+
+        if not tf.io.gfile.exists(input_filename):
+            raise UserError(f"There is no file {input_filename}.")
+        if tf.io.gfile.isdir(input_filename):
+            raise UserError(f"{input_filename} is a folder; name a file with one text per line.")
+        try:
+            lines = get_inputs_from_file(input_filename, *args, **kwargs)
+        except UnicodeDecodeError:
+            raise UserError(f"{input_filename} is not UTF-8 text.") from None
+        if not any(line.strip() for line in lines):
+            raise UserError(f"{input_filename} is empty; write one text per line into it.")
+        return lines
+
+    return checked
+
+
+def _checked_checkpoints(get_checkpoint_iterator):
+    """A folder without checkpoints is an error, except where new ones are to be waited for."""
+
+    @functools.wraps(get_checkpoint_iterator)
+    def checked(checkpoint_step, model_dir, *args, **kwargs):
+        if checkpoint_step is not None:
+            checkpoints.required(model_dir)
+        return get_checkpoint_iterator(checkpoint_step, model_dir, *args, **kwargs)
+
+    return checked
+
+
+def _checked_mesh(get_estimator):
+    """A mesh, its list of devices and the batch must fit each other."""
+
+    @functools.wraps(get_estimator)
+    def checked(*args, **kwargs):
+        call = inspect.signature(get_estimator).bind(*args, **kwargs).arguments
+        mesh, devices = call["mesh_shape"], call.get("mesh_devices")
+        if devices and len(devices) != mesh.size:
+            raise UserError(
+                f"The mesh {mesh.to_string} has {mesh.size} part(s) but utils.run.mesh_devices "
+                f"names {len(devices)} device(s); make them equal."
+            )
+        layout = call["layout_rules"]
+        import mesh_tensorflow as mtf
+
+        parts = mtf.tensor_dim_to_mesh_dim_size(layout, mesh, mtf.Dimension("batch", 0))
+        if call["batch_size"] % parts:
+            raise UserError(
+                f"A batch of {call['batch_size']} sequences cannot be divided among {parts} "
+                "parts of the mesh; change utils.run.batch_size or utils.run.mesh_shape."
+            )
+        return get_estimator(*args, **kwargs)
+
+    return checked
+
+
+class _IdsInGraph:
+    """A vocabulary whose `decode_tf` is hidden outside of export.
+
+    Decoding in the graph gives bytes, on which Mesh TensorFlow's writing and scoring fail or print
+    `b'...'`; without it the graph gives ids, which it decodes to text in Python.
+    """
+
+    exporting = False
+
+    def __init__(self, vocabulary):
+        self._vocabulary = vocabulary
+
+    def __getattr__(self, name):
+        if name == "decode_tf" and not _IdsInGraph.exporting:
+            raise AttributeError(name)
+        return getattr(self._vocabulary, name)
+
+
+def _ids_in_graph(get_estimator):
+    """Models return token ids, to be decoded in Python, except when exported."""
+
+    @functools.wraps(get_estimator)
+    def wrapped(*args, **kwargs):
+        bound = inspect.signature(get_estimator).bind(*args, **kwargs)
+        vocabulary = bound.arguments["vocabulary"]
+        bound.arguments["vocabulary"] = (
+            tuple(map(_IdsInGraph, vocabulary))
+            if isinstance(vocabulary, tuple)
+            else _IdsInGraph(vocabulary)
+        )
+        return get_estimator(*bound.args, **bound.kwargs)
+
+    return wrapped
+
+
+def _unended_prompts(export_model, dataset_module):
+    """An exported language model continues its prompt, as in `infer` mode.
+
+    Mesh TensorFlow appends the end-of-sequence id to every exported input.
+    """
+
+    def encode_without_eos(dataset, vocabulary):
+        return dataset.map(
+            lambda features: {key: vocabulary.encode_tf(text) for key, text in features.items()}
+        )
+
+    @functools.wraps(export_model)
+    def wrapped(*args, **kwargs):
+        call = inspect.signature(export_model).bind(*args, **kwargs).arguments
+        encode = dataset_module.encode_all_features
+        if call["model_type"] == "lm":
+            dataset_module.encode_all_features = encode_without_eos
+        _IdsInGraph.exporting = True
+        try:
+            return export_model(*args, **kwargs)
+        finally:
+            dataset_module.encode_all_features = encode
+            _IdsInGraph.exporting = False
+
+    return wrapped
+
+
+def _scores_newest(score):
+    """Scoring uses the newest checkpoint unless told otherwise, instead of waiting for more."""
+    signature = inspect.signature(score)
+
+    @functools.wraps(score)
+    def wrapped(*args, **kwargs):
+        bound = signature.bind_partial(*args, **kwargs)
+        if bound.arguments.get("eval_checkpoint_step") is None:
+            bound.arguments["eval_checkpoint_step"] = -1
+        return score(*bound.args, **bound.kwargs)
+
+    return wrapped

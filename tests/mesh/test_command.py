@@ -1,0 +1,90 @@
+"""Every mode of T5's command, on one small model."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from conftest import in_tf1
+
+
+@in_tf1
+def test_train_resume_evaluate_decode_score_and_export(tmp_path):
+    import tensorflow.compat.v1 as tf
+    from command import corpus, t5
+
+    model, data = str(tmp_path / "model"), corpus(str(tmp_path))
+
+    # Train, and continue where it stopped.
+    printed = t5(model, "train", TRAIN_STEPS=4, **data)
+    assert re.search(r"step 4/4  loss \d.*steps/s.*tokens/s.*left", printed)
+    printed = t5(model, "train", TRAIN_STEPS=30, **data)
+    assert "continuing from" in printed and "ckpt-4" in printed
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", printed)]
+    assert losses[-1] < losses[0] - 0.3
+    assert "at step 30 of 30" in t5(model, "train", TRAIN_STEPS=30, **data)
+
+    # Every checkpoint's perplexity.
+    printed = t5(model, "perplexity_eval", **data, **{"utils.run.perplexity_eval_steps": 2})
+    steps = re.findall(r"at step (\d+): perplexity ([\d.]+)", printed)
+    assert [int(step) for step, _ in steps] == [4, 30]
+    assert float(steps[1][1]) < float(steps[0][1])
+
+    # Decoding: one line for each prompt, text rather than b'text'.
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("light and\nthe earth was void and the deep\nsaid\n")
+    decoding = dict(data, INPUT=str(prompts), PROMPT_LENGTH=16, DECODE_LENGTH=6)
+    for run, more in (
+        ("decode", {}),
+        ("decode", dict(TEMPERATURE=1.0, TOP_K=5)),
+        ("beam_decode", {}),
+    ):
+        t5(model, run, OUTPUT=str(tmp_path / "out" / run), **decoding, **more)
+        lines = (tmp_path / "out" / f"{run}-30").read_text().splitlines()
+        assert len(lines) == 3 and not any("b'" in line for line in lines)
+    assert not list((tmp_path / "out").glob("*.partial"))
+
+    # Scores of lines equal those of the same text as a task.
+    targets = tmp_path / "targets.txt"
+    targets.write_text("light and the earth\nwas void\n")
+    scores = str(tmp_path / "scores")
+    t5(model, "score", TARGETS=str(targets), SCORES=scores, **data)
+    values = [float(line) for line in Path(scores + ".scores").read_text().split()]
+    assert len(values) == 2 and all(-60 < value < 0 for value in values)
+    assert Path(scores + ".targets").read_text() == targets.read_text()
+    t5(model, "score_task", SCORES=scores + "_task", **data)
+    assert len(Path(scores + "_task.scores").read_text().split()) > 2
+
+    # The exported model continues as infer mode does.
+    greedy = dict(data, PROMPT_LENGTH=16, DECODE_LENGTH=6)
+    t5(model, "export", EXPORT_DIR=str(tmp_path / "export"), **greedy)
+    (version,) = os.listdir(tmp_path / "export")
+    t5(model, "decode", OUTPUT=str(tmp_path / "out" / "greedy"), **decoding)
+    infer = (tmp_path / "out" / "greedy-30").read_text().splitlines()
+    with tf.Graph().as_default(), tf.Session() as session:
+        path = str(tmp_path / "export" / version)
+        signature = tf.saved_model.load(session, ["serve"], path).signature_def["serving_default"]
+        exported = session.run(
+            signature.outputs["outputs"].name,
+            {signature.inputs["inputs"].name: prompts.read_text().splitlines()},
+        )
+    assert [line.decode() for line in exported] == infer
+
+
+@pytest.mark.slow
+@in_tf1
+def test_microbatches_give_the_whole_batch(tmp_path):
+    import numpy as np
+    import tensorflow.compat.v1 as tf
+    from command import corpus, t5
+
+    data = corpus(str(tmp_path))
+    key = "serialize_num_microbatches.tokens_per_microbatch_per_replica"
+    values = []
+    for tokens in (None, 32):
+        model = str(tmp_path / f"model{tokens}")
+        t5(model, "train", TRAIN_STEPS=1, **data, **{key: tokens, "mesh_train_dataset_fn.seed": 1})
+        path = tf.train.latest_checkpoint(model)
+        values.append(tf.train.load_checkpoint(path).get_tensor("transformer/embedding"))
+    # Adafactor's first step is nearly the gradient's sign, which rounding turns where it is zero.
+    assert np.isclose(*values, atol=2e-4).mean() > 0.999
