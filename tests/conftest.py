@@ -8,14 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest  # noqa: E402
-
-SENTENCES = [
-    "In the beginning God created the heaven and the earth.",
-    "And the earth was without form, and void; and darkness was upon the face of the deep.",
-    "And God said, Let there be light: and there was light.",
-    "And the evening and the morning were the first day.",
-]
-
+from sample_text import SENTENCES  # noqa: E402
 
 @pytest.fixture(scope="session")
 def vocabulary():

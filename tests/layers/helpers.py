@@ -26,9 +26,13 @@ def value_and_gradients(function, variables):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            value = function()
-        gradients = tape.gradient(value, [v.value for v in variables])
+        @tf.function  # as `fit` runs it
+        def compiled():
+            with tf.GradientTape() as tape:
+                value = function()
+            return value, tape.gradient(value, [v.value for v in variables])
+
+        value, gradients = compiled()
         return numpy(value), [numpy(g) for g in gradients]
     if backend == "jax":
         import jax
