@@ -118,6 +118,7 @@ setup(
             "six",
         ],
         "dev": [
+            "grain>=0.2",
             "build>=1.2",
             "jax>=0.10,<0.11",
             "pytest>=8",

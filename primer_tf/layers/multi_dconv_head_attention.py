@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
@@ -223,8 +224,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
     def _attend(self, query, key, value, position_bias, mask, training):
         """Returns the attention-weighted values, `[B, T, H * D]`."""
         scores = ops.einsum("bthd,bshd->bhts", query, key)
-        # Softmax in at least float32, whatever the products were computed in.
-        scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+        scores = at_least_float32(scores)
         if position_bias is not None:
             scores = scores + ops.cast(position_bias, scores.dtype)
         scores = ops.where(mask, scores, ops.cast(-1e9, scores.dtype))

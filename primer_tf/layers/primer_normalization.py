@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from primer_tf.layers.precision import at_least_float32
+
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class PrimerNormalization(keras.layers.Layer):
@@ -39,7 +41,7 @@ class PrimerNormalization(keras.layers.Layer):
     def call(self, x):
         """Normalizes `x` over its last axis."""
         # Half precision has too few digits for the cancellation in x * (x - m).
-        wide = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+        wide = at_least_float32(x)
         centred = wide - ops.mean(wide, axis=-1, keepdims=True)
         pseudo_variance = ops.mean(wide * centred, axis=-1, keepdims=True)
         z = ops.cast(centred * ops.rsqrt(pseudo_variance + self.epsilon), x.dtype)

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from primer_tf.layers.precision import at_least_float32
+
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class NextTokenLoss(keras.losses.Loss):
@@ -39,7 +41,7 @@ class NextTokenLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Returns the loss of every token, `[B, T]`."""
-        logits = ops.cast(y_pred, keras.backend.result_type(y_pred.dtype, "float32"))
+        logits = at_least_float32(y_pred)
         log_normalizer = ops.logsumexp(logits, axis=-1)
         # A comparison fuses into the sum; a gather would scatter in the gradient, which is slow.
         classes = ops.arange(logits.shape[-1], dtype="int32")

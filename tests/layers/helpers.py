@@ -15,28 +15,9 @@ def randomize(layer, seed=0, scale=0.3):
 
 
 def numpy(x):
+    if keras.backend.backend() == "torch" and hasattr(x, "detach"):
+        x = x.detach()
     return ops.convert_to_numpy(x)
-
-
-def attention_weights(layer):
-    """The weights of a `MultiDConvHeadAttention` as the NumPy reference wants them."""
-    weights = {name: numpy(dense.kernel) for name, dense in layer.projections.items()}
-    if layer.shared_query_key:
-        weights["query"] = numpy(layer.query_dense.kernel)
-    for name, conv in layer.convolutions.items():
-        weights[f"{name}_conv"] = [numpy(tap) for tap in conv.taps]
-    weights["attention_output"] = numpy(layer.output_dense.kernel)
-    return weights
-
-
-def feed_forward_weights(layer):
-    """The weights of a `FeedForward` as the NumPy reference wants them."""
-    denses = {"intermediate": layer.intermediate_dense, "output": layer.output_dense}
-    if layer.gated:
-        denses["linear"] = layer.linear_dense
-    weights = {name: numpy(dense.kernel) for name, dense in denses.items()}
-    weights |= {f"{name}_bias": numpy(dense.bias) for name, dense in denses.items()}
-    return weights
 
 
 def value_and_gradients(function, variables):
@@ -45,9 +26,13 @@ def value_and_gradients(function, variables):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            value = function()
-        gradients = tape.gradient(value, [v.value for v in variables])
+        @tf.function  # as `fit` runs it
+        def compiled():
+            with tf.GradientTape() as tape:
+                value = function()
+            return value, tape.gradient(value, [v.value for v in variables])
+
+        value, gradients = compiled()
         return numpy(value), [numpy(g) for g in gradients]
     if backend == "jax":
         import jax

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 from layers import numpy_reference as reference
-from layers.helpers import attention_weights, feed_forward_weights, numpy, randomize
+from layers.helpers import numpy, randomize
+from layers.reference_forward import attention, forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -67,7 +68,7 @@ def test_primer_normalization(x):
     layer = PrimerNormalization()
     layer.build(x.shape)
     randomize(layer)
-    expected = reference.primer_norm(x, numpy(layer.scale), numpy(layer.bias))
+    expected = forward(layer, x)
     np.testing.assert_allclose(numpy(layer(x)), expected, **TOLERANCE)
 
 
@@ -110,7 +111,7 @@ def test_attention(x, shared_query_key, kernel_size, mask):
         "segments": {"segment_ids": SEGMENTS},
     }[mask]
     actual = numpy(layer(x, position_bias=bias, **masks))
-    expected = reference.attention(x, attention_weights(layer), HEADS, bias, **masks)
+    expected = attention(layer, x, bias=bias, **masks)
     real = masks.get("padding_mask", np.ones((BATCH, LENGTH))).astype(bool)
     np.testing.assert_allclose(actual[real], expected[real], **TOLERANCE)
 
@@ -121,18 +122,8 @@ def test_feed_forward(x, activation, gated):
     layer = FeedForward(10, activation=activation, gated=gated)
     layer.build(x.shape)
     randomize(layer)
-    expected = reference.feed_forward(x, feed_forward_weights(layer), activation)
+    expected = forward(layer, x)
     np.testing.assert_allclose(numpy(layer(x)), expected, **TOLERANCE)
-
-
-def _normalize(kind, norm, x):
-    weights = [numpy(w) for w in norm.weights]
-    function = {
-        "layer": reference.layer_norm,
-        "rms": reference.rms_norm,
-        "primer": reference.primer_norm,
-    }[kind]
-    return function(x, *weights)
 
 
 @pytest.mark.parametrize(
@@ -148,19 +139,4 @@ def test_decoder_stack(x, normalization, placement, shared):
     )
     stack.build(x.shape)
     randomize(stack)
-    (bias_layer,) = stack.position_bias_layers
-    bias = reference.relative_position_bias(numpy(bias_layer.embeddings), LENGTH, LENGTH)
-    y = x
-    for block in stack.blocks:
-        for index, sublayer in enumerate(block.sublayers):
-            pre = placement == "pre" or (placement == "alternating" and index == 0)
-            z = _normalize(normalization, sublayer.norm, y) if pre else y
-            if index == 0:
-                z = reference.attention(z, attention_weights(sublayer.layer), HEADS, bias)
-            else:
-                z = reference.feed_forward(
-                    z, feed_forward_weights(sublayer.layer), "squared_relu"
-                )
-            y = y + (z if pre else _normalize(normalization, sublayer.norm, z))
-    expected = _normalize(normalization, stack.norm, y)
-    np.testing.assert_allclose(numpy(stack(x)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(numpy(stack(x)), forward(stack, x), rtol=1e-4, atol=1e-5)

@@ -1,10 +1,12 @@
-"""Gradients against central differences, in float64."""
+"""Gradients against central differences of the NumPy reference, in float64."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from layers import numpy_reference as reference
 from layers.helpers import numpy, randomize, value_and_gradients
+from layers.reference_forward import forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -16,88 +18,85 @@ from primer_tf.layers import (
 )
 
 SHAPE = (2, 5, 6)
-X = np.random.default_rng(3).standard_normal(SHAPE)
-DTYPE = {"dtype": "float64"}
+X = np.random.default_rng(3).standard_normal(SHAPE).astype("float32")
+COEFFICIENTS = np.random.default_rng(5).standard_normal(SHAPE).astype("float32")
 
 
 def stack(**kwargs):
     return DecoderStack(
-        [
-            MultiDConvHeadAttention(2, shared_query_key=True, **DTYPE),
-            FeedForward(7, gated=True, **DTYPE),
-        ],
+        [MultiDConvHeadAttention(2, shared_query_key=True), FeedForward(7, gated=True)],
         num_blocks=2,
         normalization="primer",
         placement="alternating",
-        **DTYPE,
         **kwargs,
     )
 
 
 LAYERS = {
-    "conv": lambda: CausalDepthwiseConv1D(3, **DTYPE),
-    "primer_norm": lambda: PrimerNormalization(**DTYPE),
-    "attention": lambda: MultiDConvHeadAttention(2, **DTYPE),
-    "attention_shared": lambda: MultiDConvHeadAttention(2, shared_query_key=True, **DTYPE),
-    "feed_forward": lambda: FeedForward(7, **DTYPE),
-    "feed_forward_gated": lambda: FeedForward(7, activation="swish", gated=True, **DTYPE),
+    "conv": lambda: CausalDepthwiseConv1D(3),
+    "primer_norm": lambda: PrimerNormalization(),
+    "attention": lambda: MultiDConvHeadAttention(2),
+    "attention_shared": lambda: MultiDConvHeadAttention(2, shared_query_key=True),
+    "feed_forward": lambda: FeedForward(7),
+    "feed_forward_gated": lambda: FeedForward(7, activation="swish", gated=True),
     "stack": stack,
     "stack_checkpointed": lambda: stack(gradient_checkpointing=True),
 }
 
 
-def check(function, variables):
-    """Compares every variable's gradient with central differences at a few of its entries."""
-    _, gradients = value_and_gradients(function, variables)
+def check(gradients, arrays, function):
+    """Compares gradients with central differences of `function(arrays)` at a few entries each."""
     rng = np.random.default_rng(4)
-    for variable, gradient in zip(variables, gradients, strict=True):
-        value = numpy(variable.value).copy()
+    for name, gradient in gradients.items():
+        value = arrays[name]
+        tolerance = 1e-4 * max(1.0, float(np.abs(gradient).max()))
         for flat in rng.choice(value.size, min(3, value.size), replace=False):
             index = np.unravel_index(flat, value.shape)
             sides = []
-            for step in (1e-5, -1e-5):
+            for step in (1e-6, -1e-6):
                 moved = value.copy()
                 moved[index] += step
-                variable.assign(moved)
-                sides.append(float(numpy(function())))
-            variable.assign(value)
-            expected = (sides[0] - sides[1]) / 2e-5
-            assert gradient[index] == pytest.approx(expected, rel=1e-4, abs=1e-6), variable.path
+                sides.append(function({**arrays, name: moved}))
+            expected = (sides[0] - sides[1]) / 2e-6
+            assert gradient[index] == pytest.approx(expected, rel=1e-4, abs=tolerance), name
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_weights(name):
+def test_gradients_of_weights_and_inputs(name):
     layer = LAYERS[name]()
     layer.build(SHAPE)
     randomize(layer)
-    coefficients = np.random.default_rng(5).standard_normal(SHAPE)
+    x = keras.Variable(X, name="x")
+    variables = [*layer.trainable_weights, x]
 
-    def function():
-        return ops.sum(layer(ops.convert_to_tensor(X)) * coefficients)
+    def loss():
+        return ops.sum(layer(ops.convert_to_tensor(x)) * ops.convert_to_tensor(COEFFICIENTS))
 
-    check(function, layer.trainable_weights)
+    _, values = value_and_gradients(loss, variables)
+    arrays = {v.path: numpy(v.value).astype("float64") for v in variables}
 
+    def reference_loss(arrays):
+        y = forward(layer, arrays[x.path], read=lambda variable: arrays[variable.path])
+        return (y * COEFFICIENTS).sum()
 
-@pytest.mark.parametrize("name", ["conv", "primer_norm", "attention_shared", "stack"])
-def test_inputs(name):
-    layer = LAYERS[name]()
-    layer.build(SHAPE)
-    randomize(layer)
-    coefficients = np.random.default_rng(5).standard_normal(SHAPE)
-    x = keras.Variable(X, dtype="float64")
-
-    def function():
-        return ops.sum(layer(x.value if keras.backend.backend() != "jax" else ops.convert_to_tensor(x)) * coefficients)
-
-    check(function, [x])
+    check(dict(zip(arrays, values, strict=True)), arrays, reference_loss)
 
 
-def test_position_bias():
-    layer = T5RelativePositionBias(2, num_buckets=8, max_distance=12, **DTYPE)
+def test_gradient_of_position_bias():
+    layer = T5RelativePositionBias(2, num_buckets=8, max_distance=12)
     layer.build()
-    coefficients = np.random.default_rng(6).standard_normal((2, 15, 15))
+    coefficients = np.random.default_rng(6).standard_normal((2, 15, 15)).astype("float32")
 
-    def function():
-        return ops.sum(layer(query_length=15, key_length=15) * coefficients)
+    def loss():
+        return ops.sum(
+            layer(query_length=15, key_length=15) * ops.convert_to_tensor(coefficients)
+        )
 
-    check(function, layer.trainable_weights)
+    _, (gradient,) = value_and_gradients(loss, layer.trainable_weights)
+
+    def reference_loss(arrays):
+        bias = reference.relative_position_bias(arrays["table"], 15, 15, max_distance=12)
+        return (bias * coefficients).sum()
+
+    table = numpy(layer.embeddings.value).astype("float64")
+    check({"table": gradient}, {"table": table}, reference_loss)

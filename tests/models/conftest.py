@@ -1,24 +1,7 @@
 """Small models, built once."""
 
-import keras
-import numpy as np
 import pytest
-
-VARIANTS = {
-    "primer_ez": {},
-    "primer": {"shared_query_key": True, "normalization": "primer", "placement": "alternating"},
-    "transformer": {"kernel_size": None, "activation": "relu"},
-    "plusplus": {"kernel_size": None, "activation": "swish", "gated": True, "normalization": "rms"},
-}
-
-SMALL = {
-    "vocabulary_size": 320,
-    "num_layers": 2,
-    "hidden_dim": 24,
-    "intermediate_dim": 32,
-    "num_heads": 3,
-    "head_dim": 8,
-}
+from models.small_models import VARIANTS, make_model
 
 
 @pytest.fixture(scope="session")
@@ -26,19 +9,6 @@ def preprocessor(vocabulary):
     from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
 
     return PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), sequence_length=24)
-
-
-def make_model(variant, preprocessor, **kwargs):
-    """A model whose weights are spread widely enough that its greedy text is not one token."""
-    from primer_tf.models import PrimerBackbone, PrimerCausalLM
-
-    backbone = PrimerBackbone(**SMALL, **VARIANTS[variant], **kwargs)
-    rng = np.random.default_rng(0)
-    for weight in backbone.trainable_variables:
-        if "token_embedding" not in weight.path:
-            value = keras.ops.convert_to_numpy(weight.value)
-            weight.assign(value + 0.3 * rng.standard_normal(value.shape))
-    return PrimerCausalLM(backbone, preprocessor)
 
 
 @pytest.fixture(scope="session", params=VARIANTS)

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SENTENCES
+from sample_text import SENTENCES
 from keras import ops
-from models.conftest import SMALL, make_model
+from models.small_models import SMALL, make_model
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM

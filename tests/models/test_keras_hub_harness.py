@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import SENTENCES
+from sample_text import SENTENCES
 from keras import ops
 from keras_hub.src.tests.test_case import TestCase
-from models.conftest import SMALL
+from models.small_models import SMALL
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,

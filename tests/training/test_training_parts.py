@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SENTENCES
+from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer

@@ -1,0 +1,10 @@
+"""Where half precision is not enough."""
+
+import keras
+from keras import ops
+
+
+def at_least_float32(x):
+    """Returns `x` in float32 if its dtype is narrower, else `x` itself."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
