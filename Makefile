@@ -18,6 +18,9 @@ test: $(VENV)/.test lint ## The tests, on all three Keras backends
 test-slow: $(VENV)/.test ## What takes minutes
 	$(BIN)/python -m pytest tests -m slow
 
+test-mesh: $(VENV)/.test ## All tests of the T5 side
+	$(BIN)/python -m pytest tests/mesh tests/tasks -m ""
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 
