@@ -60,7 +60,9 @@ def _parser():
 
     evaluate = command("evaluate", _evaluate, "Evaluate a trained preset on a text.")
     evaluate.add_argument("preset", help="preset directory")
-    evaluate.add_argument("--data", required=True, help="demo, files or globs, seqio:TASK, tfds:NAME")
+    evaluate.add_argument(
+        "--data", required=True, help="demo, files or globs, seqio:TASK, tfds:NAME"
+    )
     evaluate.add_argument("--split", default="validation", choices=("train", "validation", "all"))
     evaluate.add_argument("--batch_size", type=int, default=16)
 
@@ -94,7 +96,9 @@ def _add_run_arguments(parser):
         "--data", default=absent, help="demo, files or globs, seqio:TASK, tfds:NAME"
     )
     parser.add_argument("--validation_data", default=absent, help="default: held out from --data")
-    parser.add_argument("--vocabulary", default=absent, help="SentencePiece model; default: trained")
+    parser.add_argument(
+        "--vocabulary", default=absent, help="SentencePiece model; default: trained"
+    )
     for name, default in (
         ("vocabulary_size", 8000),
         ("steps", 1000),

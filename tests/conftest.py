@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pytest  # noqa: E402
 from sample_text import SENTENCES  # noqa: E402
 
+
 @pytest.fixture(scope="session")
 def vocabulary():
     """A small SentencePiece model, as bytes."""

@@ -78,9 +78,9 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             y = y + earlier * ops.cast(self.taps[shift], x.dtype)
         return y
 
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input."""
-        return input_shape
+    def compute_output_spec(self, x, **kwargs):
+        """Returns the spec of the output, which has the shape of `x`."""
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def get_config(self):
         """Returns the constructor arguments."""

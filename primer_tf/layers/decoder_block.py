@@ -35,7 +35,8 @@ class DecoderBlock(keras.layers.Layer):
     def build(self, input_shape):
         """Builds every sublayer for `[B, T, C]`."""
         for sublayer in self.sublayers:
-            sublayer.build(input_shape)
+            if not sublayer.built:
+                sublayer.build(input_shape)
 
     def build_cache(self, batch_size, max_length):
         """Returns empty caches, one for each sublayer that mixes positions."""

@@ -85,9 +85,9 @@ class FeedForward(keras.layers.Layer):
         hidden = self.dropout_layer(hidden, training=training)
         return self.output_dense(hidden)
 
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input."""
-        return input_shape
+    def compute_output_spec(self, x, **kwargs):
+        """Returns the spec of the output, which has the shape of `x`."""
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def get_config(self):
         """Returns the constructor arguments."""

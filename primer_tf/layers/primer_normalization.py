@@ -47,9 +47,9 @@ class PrimerNormalization(keras.layers.Layer):
         z = ops.cast(centred * ops.rsqrt(pseudo_variance + self.epsilon), x.dtype)
         return z * ops.cast(self.scale, x.dtype) + ops.cast(self.bias, x.dtype)
 
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input."""
-        return input_shape
+    def compute_output_spec(self, x, **kwargs):
+        """Returns the spec of the output, which has the shape of `x`."""
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def get_config(self):
         """Returns the constructor arguments."""

@@ -65,7 +65,8 @@ class ResidualSublayer(keras.layers.Layer):
         """Builds the layer and its normalization for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         self.norm.build(input_shape)
-        self.layer.build(input_shape)
+        if not self.layer.built:
+            self.layer.build(input_shape)
 
     def call(
         self,

@@ -6,7 +6,7 @@ from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
 from primer_tf.models.presets import PRESETS
-from primer_tf.models.primer_backbone import PrimerBackbone
+from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import JIT_COMPILE
 from primer_tf.training.next_token_loss import NextTokenLoss
@@ -63,6 +63,9 @@ class PrimerCausalLM(CausalLM):
         A name of the zoo brings neither weights nor vocabulary: pass `preprocessor` to work on
         strings.
         """
+        if preset not in PRESETS and not kwargs:
+            check_preset(preset)
+            return super().from_preset(preset, load_weights=load_weights)
         own = {key: kwargs.pop(key) for key in ("preprocessor", "compile") if key in kwargs}
         backbone = PrimerBackbone.from_preset(preset, load_weights=load_weights, **kwargs)
         if "preprocessor" not in own and preset not in PRESETS:
@@ -112,9 +115,7 @@ class PrimerCausalLM(CausalLM):
             `(logits, hidden_states, cache)`: `[B, T, V]`, `[B, T, C]`, and the updated cache.
         """
         x = self.backbone.token_embedding(token_ids)
-        x, cache = self.backbone.decoder(
-            x, cache=cache, cache_update_index=cache_update_index
-        )
+        x, cache = self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
         return self._logits(x), x, cache
 
     def _build_cache(self, token_ids):

@@ -64,7 +64,9 @@ class Checkpoints:
                 arrays = self._read(step)
             except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                report(f"Checkpoint {self._folder(step)} is corrupt ({reason}); trying an older one.")
+                report(
+                    f"Checkpoint {self._folder(step)} is corrupt ({reason}); trying an older one."
+                )
                 continue
             self._assign(model, arrays, step)
             return step
@@ -95,7 +97,9 @@ def _variables(model):
     """Returns all variables that training changes, by a unique name."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    both = [("model", v) for v in model.variables] + [("optimizer", v) for v in model.optimizer.variables]
+    both = [("model", v) for v in model.variables] + [
+        ("optimizer", v) for v in model.optimizer.variables
+    ]
     # Metrics are not state of the training; paths alone are not unique in an optimizer.
     metrics = {id(v) for metric in model.metrics for v in metric.variables}
     return {

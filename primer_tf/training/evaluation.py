@@ -64,7 +64,9 @@ class Evaluator:
             loss=NextTokenLoss(),
             jit_compile=JIT_COMPILE,
             weighted_metrics=[
-                keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="loss_per_token"),
+                keras.metrics.SparseCategoricalCrossentropy(
+                    from_logits=True, name="loss_per_token"
+                ),
                 keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             ],
         )

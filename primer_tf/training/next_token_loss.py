@@ -33,9 +33,7 @@ class NextTokenLoss(keras.losses.Loss):
     >>> NextTokenLoss()(keras.ops.zeros((2, 5), "int32"), keras.ops.zeros((2, 5, 100)))  # log 100
     """
 
-    def __init__(
-        self, z_loss=0.0, name="loss", reduction="mean_with_sample_weight", **kwargs
-    ):
+    def __init__(self, z_loss=0.0, name="loss", reduction="mean_with_sample_weight", **kwargs):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.z_loss = z_loss
 

@@ -253,8 +253,6 @@ def load_config(output):
         record = json.loads(path.read_text(encoding="utf-8"))
         names = {field.name for field in dataclasses.fields(RunConfig)}
         # The run has its own copy of the vocabulary.
-        return RunConfig(
-            **{k: v for k, v in record.items() if k in names and k != "vocabulary"}
-        )
+        return RunConfig(**{k: v for k, v in record.items() if k in names and k != "vocabulary"})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error

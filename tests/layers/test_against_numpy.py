@@ -31,7 +31,9 @@ def x():
 
 
 def test_squared_relu_by_hand():
-    np.testing.assert_allclose(numpy(squared_relu(np.array([-2.0, 0.0, 0.5, 3.0]))), [0, 0, 0.25, 9])
+    np.testing.assert_allclose(
+        numpy(squared_relu(np.array([-2.0, 0.0, 0.5, 3.0]))), [0, 0, 0.25, 9]
+    )
 
 
 def test_squared_relu_by_name_in_a_keras_layer(x):

@@ -24,6 +24,7 @@ def make_model(variant, preprocessor, **kwargs):
     """A model whose weights are spread widely enough that its greedy text is not one token."""
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
 
+    keras.utils.set_random_seed(0)
     backbone = PrimerBackbone(**SMALL, **VARIANTS[variant], **kwargs)
     rng = np.random.default_rng(0)
     for weight in backbone.trainable_variables:

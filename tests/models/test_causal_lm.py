@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from sample_text import SENTENCES
 from keras import ops
 from models.small_models import SMALL, make_model
+from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM

@@ -58,7 +58,7 @@ def test_beam_of_one_is_greedy(model, preprocessor):
     texts = []
     for sampler in ("greedy", keras_hub.samplers.BeamSampler(num_beams=1)):
         model.compile(sampler=sampler, jit_compile=False)
-        texts.append(model.generate(PROMPTS, max_length=12))
+        texts.append(model.generate(PROMPTS, max_length=LENGTH))
     assert texts[0] == texts[1]
 
 
@@ -85,7 +85,7 @@ def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
 @pytest.mark.parametrize("sampler", ["top_k", "top_p", "random", "contrastive"])
 def test_every_sampler_keeps_the_prompt(model, sampler):
     model.compile(sampler=sampler, jit_compile=False)
-    for prompt, text in zip(PROMPTS, model.generate(PROMPTS, max_length=12), strict=True):
+    for prompt, text in zip(PROMPTS, model.generate(PROMPTS, max_length=LENGTH), strict=True):
         assert text.startswith(prompt)
 
 
@@ -105,7 +105,7 @@ def test_compiled_generation_is_the_same(model):
     texts = []
     for jit_compile in (False, keras.backend.backend() != "torch"):
         model.compile(sampler="greedy", jit_compile=jit_compile)
-        texts.append(model.generate(PROMPTS, max_length=12))
+        texts.append(model.generate(PROMPTS, max_length=LENGTH))
     assert texts[0] == texts[1]
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from sample_text import SENTENCES
 from keras import ops
 from keras_hub.src.tests.test_case import TestCase
 from models.small_models import SMALL
+from sample_text import SENTENCES
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -115,9 +115,7 @@ class ModelTest(TestCase):
     def test_saving(self):
         kwargs = self.task_kwargs()
         ids = ops.ones((2, 8), dtype="int32")
-        self.run_model_saving_test(
-            PrimerCausalLM, kwargs, {"token_ids": ids, "padding_mask": ids}
-        )
+        self.run_model_saving_test(PrimerCausalLM, kwargs, {"token_ids": ids, "padding_mask": ids})
 
     def test_preset(self):
         ids = ops.ones((1, 5), dtype="int32")

@@ -92,6 +92,8 @@ if __name__ == "__main__":
             f"    {json.dumps(name)}: {json.dumps(value)}"
             for name, value in golden["variables"].items()
         )
-        text = f'{{\n  "parameters": {golden["parameters"]},\n  "variables": {{\n{lines}\n  }}\n}}\n'
+        text = (
+            f'{{\n  "parameters": {golden["parameters"]},\n  "variables": {{\n{lines}\n  }}\n}}\n'
+        )
         (GOLDEN / f"{preset}.json").write_text(text)
         print(preset, golden["parameters"])

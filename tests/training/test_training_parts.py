@@ -53,7 +53,9 @@ def test_adafactor(shape):
     factored = len(shape) == 2 and min(shape) >= 128
     rates = [max(step, 3) ** -0.5 for step in range(6)]
     expected = adafactor_by_definition(weight, gradients, rates, factored)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(variable.value), expected, rtol=1e-4, atol=1e-6
+    )
     moments = sum(np.prod(v.shape) for v in optimizer.variables if "moment" in v.name)
     assert moments == (sum(shape) if factored else np.prod(shape))
 
@@ -108,7 +110,7 @@ def test_an_epoch_takes_every_chunk_once_and_restarts_anywhere():
 def test_documents_are_concatenated_with_end_tokens(vocabulary):
     tokenizer = PrimerTokenizer(vocabulary)
     chunks = TokenChunks.from_documents(SENTENCES, tokenizer, 8)
-    rows = [tokenizer(sentence).numpy().tolist() for sentence in SENTENCES]
+    rows = [np.asarray(tokenizer(sentence)).tolist() for sentence in SENTENCES]
     assert chunks.tokens.tolist() == [i for row in rows for i in (*row, tokenizer.end_token_id)]
 
 
@@ -126,7 +128,7 @@ def test_vocabulary_is_lossless(vocabulary):
 
 def test_ids_beyond_the_vocabulary_are_unknown(vocabulary):
     tokenizer = PrimerTokenizer(vocabulary)
-    ids = [*tokenizer("And God").numpy().tolist(), 319]
+    ids = [*np.asarray(tokenizer("And God")).tolist(), 319]
     assert tokenizer.detokenize(ids).startswith("And God")
     assert "⁇" in tokenizer.detokenize(ids)
 
