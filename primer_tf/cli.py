@@ -89,7 +89,7 @@ def _add_sampling_arguments(parser):
 
 
 def _add_run_arguments(parser):
-    """Adds the fields of `RunConfig`; absent ones stay absent, so that a resumed run keeps its own."""
+    """Adds the fields of `RunConfig`; absent ones stay absent: a resumed run keeps its own."""
     absent = argparse.SUPPRESS
     parser.add_argument("--preset", default=absent, help="name in the zoo, or a preset directory")
     parser.add_argument(
