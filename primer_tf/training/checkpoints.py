@@ -103,7 +103,8 @@ def _variables(model):
     # Metrics are not state of the training; paths alone are not unique in an optimizer.
     metrics = {id(v) for metric in model.metrics for v in metric.variables}
     return {
-        f"{kind}/{index:04d}/{variable.path}": variable
+        # The numbers that Keras appends to names count what the process has made before.
+        f"{kind}/{index:04d}/" + re.sub(r"_\d+(?=/|$)", "", variable.path): variable
         for index, (kind, variable) in enumerate(both)
         if id(variable) not in metrics
     }
