@@ -8,15 +8,15 @@ from keras import ops
 class T5Adafactor(keras.optimizers.Adafactor):
     """Adafactor as `mesh_tensorflow.optimize.AdafactorOptimizer` runs it.
 
-    It differs from Keras' Adafactor in three rules. Second moments are factored only when both of
-    a weight's last dimensions reach `min_dim_size_to_factor`; factored weights keep no moment of
-    their own size; and the learning rate is what the schedule says, not capped by
+    It differs from Keras' Adafactor in three rules. Second moments are factored along a weight's
+    two largest axes, only when both reach `min_dim_size_to_factor`; factored weights keep no moment
+    of their own size; and the learning rate is what the schedule says, not capped by
     `1 / sqrt(step)`. The formulas are otherwise the same: decay `1 - step ** beta_2_decay`, update
     clipped to a root mean square of `clip_threshold`, step size relative to the weight's own.
 
     Args:
         learning_rate: Number or schedule, relative to the root mean square of each weight.
-        min_dim_size_to_factor: Smallest dimension worth factoring.
+        min_dim_size_to_factor: Shortest axis worth factoring.
         **kwargs: Arguments of `keras.optimizers.Adafactor`.
 
     Example:
@@ -37,29 +37,45 @@ class T5Adafactor(keras.optimizers.Adafactor):
         )
         self.min_dim_size_to_factor = min_dim_size_to_factor
 
-    def _factored(self, shape):
-        return len(shape) >= 2 and min(shape[-2:]) >= self.min_dim_size_to_factor
+    def _factored_axes(self, shape):
+        """Returns the largest and the second largest axis, or `None` where one is too small."""
+        axes = sorted(range(len(shape)), key=lambda axis: -shape[axis])[:2]
+        if len(axes) < 2 or shape[axes[1]] < self.min_dim_size_to_factor:
+            return None
+        return axes
 
     def build(self, variables):
-        """Creates the second moments: two vectors for a factored weight, else one full tensor."""
+        """Creates the second moments, the slots of Mesh TensorFlow.
+
+        A factored weight has two, its mean square over the largest axis (`vr`) and over the second
+        largest (`vc`); any other weight has one of its own shape (`v`).
+        """
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
-        self._moments = []
+        self._slots = []
         for variable in variables:
             shape = tuple(variable.shape)
-            if self._factored(shape):
-                shapes = {"row": shape[:-1], "column": (*shape[:-2], shape[-1])}
+            axes = self._factored_axes(shape)
+            if axes:
+                kinds = {
+                    kind: shape[:axis] + shape[axis + 1 :]
+                    for kind, axis in zip(("vr", "vc"), axes, strict=True)
+                }
             else:
-                shapes = {"full": shape}
-            self._moments.append(
+                kinds = {"v": shape}
+            self._slots.append(
                 {
                     kind: self.add_variable(
-                        moment_shape, dtype=variable.dtype, name=f"{variable.name}_{kind}_moment"
+                        slot_shape, dtype=variable.dtype, name=f"{variable.name}_slot_{kind}"
                     )
-                    for kind, moment_shape in shapes.items()
+                    for kind, slot_shape in kinds.items()
                 }
             )
+
+    def slots(self, variable):
+        """Returns the second moments of a weight: dict of `vr` and `vc`, or of `v`."""
+        return self._slots[self._get_variable_index(variable)]
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one weight and its moments."""
@@ -68,20 +84,23 @@ class T5Adafactor(keras.optimizers.Adafactor):
         step = ops.cast(self.iterations + 1, dtype)
         decay = 1.0 - ops.power(step, ops.cast(self.beta_2_decay, dtype))
         squared = ops.square(gradient) + self.epsilon_1
-        moments = self._moments[self._get_variable_index(variable)]
+        slots = self.slots(variable)
 
         def decayed(kind, value):
-            new = decay * moments[kind] + (1.0 - decay) * value
-            self.assign(moments[kind], new)
+            new = decay * slots[kind] + (1.0 - decay) * value
+            self.assign(slots[kind], new)
             return new
 
-        if "full" in moments:
-            update = gradient * ops.rsqrt(decayed("full", squared))
+        if "v" in slots:
+            update = gradient * ops.rsqrt(decayed("v", squared))
         else:
-            row = decayed("row", ops.mean(squared, axis=-1))
-            column = decayed("column", ops.mean(squared, axis=-2))
-            row = row / ops.mean(row, axis=-1, keepdims=True)
-            update = gradient * ops.rsqrt(row)[..., None] * ops.rsqrt(column)[..., None, :]
+            largest, second = self._factored_axes(variable.shape)
+            vr = decayed("vr", ops.mean(squared, axis=largest))
+            vc = decayed("vc", ops.mean(squared, axis=second))
+            # `vr` lacks the largest axis, which moves the second one if it came after.
+            vr = vr / ops.mean(vr, axis=second - (second > largest), keepdims=True)
+            vr, vc = ops.expand_dims(ops.rsqrt(vr), largest), ops.expand_dims(ops.rsqrt(vc), second)
+            update = gradient * vr * vc
         update = update / ops.maximum(1.0, self._rms(update) / self.clip_threshold)
         scale = ops.maximum(self._rms(variable), self.epsilon_2)
         self.assign_sub(variable, update * scale * ops.cast(learning_rate, dtype))

@@ -26,10 +26,11 @@ def adafactor_by_definition(weight, gradients, rates, factored):
     for step, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
         beta = 1.0 - step**-0.8
         squared = g.astype("float64") ** 2 + 1e-30
-        if factored:
-            row = beta * row + (1 - beta) * squared.mean(axis=1)
-            column = beta * column + (1 - beta) * squared.mean(axis=0)
-            moment = np.outer(row, column) / row.mean()
+        if factored:  # of a stack of matrices, each by itself
+            row = beta * row + (1 - beta) * squared.mean(axis=-1)
+            column = beta * column + (1 - beta) * squared.mean(axis=-2)
+            moment = np.einsum("...r,...c->...rc", row, column)
+            moment /= row.mean(axis=-1)[..., None, None]
         else:
             full = beta * full + (1 - beta) * squared
             moment = full
@@ -39,7 +40,9 @@ def adafactor_by_definition(weight, gradients, rates, factored):
     return w
 
 
-@pytest.mark.parametrize("shape", [(5,), (130, 20), (20, 130), (128, 140)])
+@pytest.mark.parametrize(
+    "shape", [(5,), (130, 20), (20, 130), (128, 140), (140, 128), (3, 129, 140)]
+)
 def test_adafactor(shape):
     rng = np.random.default_rng(0)
     weight = rng.standard_normal(shape).astype("float32")
@@ -50,14 +53,15 @@ def test_adafactor(shape):
     optimizer.build([variable])
     for gradient in gradients:
         optimizer.apply([keras.ops.convert_to_tensor(gradient)])
-    factored = len(shape) == 2 and min(shape) >= 128
+    factored = len(shape) >= 2 and min(shape[-2:]) >= 128
     rates = [max(step, 3) ** -0.5 for step in range(6)]
     expected = adafactor_by_definition(weight, gradients, rates, factored)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(variable.value), expected, rtol=1e-4, atol=1e-6
     )
-    moments = sum(np.prod(v.shape) for v in optimizer.variables if "moment" in v.name)
-    assert moments == (sum(shape) if factored else np.prod(shape))
+    moments = sum(np.prod(v.shape) for v in optimizer.variables if "_slot_" in v.name)
+    stack = np.prod(shape[:-2])
+    assert moments == (stack * sum(shape[-2:]) if factored else np.prod(shape))
 
 
 def test_adafactor_config():
