@@ -6,22 +6,28 @@ backends and fits into any Keras model.
 
 from primer_tf.layers.activations import gelu_tanh, squared_relu
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
 from primer_tf.layers.decoder_block import DecoderBlock
 from primer_tf.layers.decoder_stack import DecoderStack
+from primer_tf.layers.evolved_convolution import EvolvedConvolution
 from primer_tf.layers.feed_forward import FeedForward
 from primer_tf.layers.multi_dconv_head_attention import MultiDConvHeadAttention
 from primer_tf.layers.primer_normalization import PrimerNormalization
 from primer_tf.layers.residual_sublayer import ResidualSublayer
+from primer_tf.layers.synthesizer_attention import SynthesizerAttention
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 
 __all__ = [
     "CausalDepthwiseConv1D",
+    "CausalSeparableConv1D",
     "DecoderBlock",
     "DecoderStack",
+    "EvolvedConvolution",
     "FeedForward",
     "MultiDConvHeadAttention",
     "PrimerNormalization",
     "ResidualSublayer",
+    "SynthesizerAttention",
     "T5RelativePositionBias",
     "gelu_tanh",
     "squared_relu",

@@ -11,14 +11,15 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
     """Depthwise convolution over past positions, the "DConv" of Primer (section 4.1 "MDHA").
 
     `y[t] = sum_i tap_i * x[t - i]` for `i < kernel_size`, one weight a channel and tap, no bias;
-    positions before the first count as zero. The initial values are the published ones: 0.5 for
-    the present position and `0.5 / kernel_size` for every earlier one.
+    positions before the first count as zero. The default initial values are the published ones:
+    0.5 for the present position and `0.5 / kernel_size` for every earlier one.
 
     Each tap is a weight of its own, as in the T5 checkpoint, because Adafactor scales and clips
     the update of every weight separately.
 
     Args:
         kernel_size: Positions that one output sees, itself included.
+        kernel_initializer: Of each tap; `None` for the published values.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -38,10 +39,11 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
     >>> layer(keras.ops.ones((1, 4, 8)))[0, :, 0]  # 0.5, then 0.5 + 0.5/3, then 0.5 + 2 * 0.5/3
     """
 
-    def __init__(self, kernel_size=3, **kwargs):
+    def __init__(self, kernel_size=3, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, "kernel_size", kernel_size)
         self.kernel_size = kernel_size
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
         """Creates the taps for `C` channels."""
@@ -50,12 +52,16 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             self.add_weight(
                 name=f"tap_{shift}",
                 shape=(input_shape[-1],),
-                initializer=keras.initializers.Constant(
-                    0.5 if shift == 0 else 0.5 / self.kernel_size
-                ),
+                initializer=self._initializer(shift),
             )
             for shift in range(self.kernel_size)
         ]
+
+    def _initializer(self, shift):
+        if self.kernel_initializer is None:
+            return keras.initializers.Constant(0.5 if shift == 0 else 0.5 / self.kernel_size)
+        # A random initializer gives the same values whenever it is called.
+        return self.kernel_initializer.clone()
 
     def call(self, x, segment_ids=None, history=None):
         """Convolves `x`."""
@@ -84,4 +90,9 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
 
     def get_config(self):
         """Returns the constructor arguments."""
-        return {**super().get_config(), "kernel_size": self.kernel_size}
+        initializer = self.kernel_initializer
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "kernel_initializer": initializer and keras.initializers.serialize(initializer),
+        }

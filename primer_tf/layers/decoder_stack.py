@@ -148,8 +148,9 @@ class DecoderStack(keras.layers.Layer):
         length = ops.shape(x)[1]
         key_length = length
         if cache is not None:
-            # Any tensor of the cache that holds one entry a position will do; keys do.
-            key_length = ops.shape(cache[0][0]["key"])[1]
+            # Any attention layer's cache holds one key a position.
+            keys = (entry["key"] for entry in cache[0] if "key" in entry)
+            key_length = ops.shape(next(keys))[1] if self.position_bias_layers else None
         biases = {
             layer.num_heads: layer(
                 query_length=length, key_length=key_length, offset=cache_update_index

@@ -6,23 +6,66 @@ import keras
 from keras_hub.models import Backbone
 
 from primer_tf.errors import UserError
-from primer_tf.layers import DecoderStack, FeedForward, MultiDConvHeadAttention
+from primer_tf.layers import (
+    DecoderStack,
+    EvolvedConvolution,
+    FeedForward,
+    MultiDConvHeadAttention,
+    SynthesizerAttention,
+)
 from primer_tf.models.presets import PRESETS
 
-# What a block can be made of; an architecture is a list of these names and their arguments.
+# What a block can be made of, and which layer each name stands for, given a backbone's arguments.
 SUBLAYERS = {
-    "attention": (
+    "attention": lambda a: (
         MultiDConvHeadAttention,
-        ("num_heads", "head_dim", "kernel_size", "shared_query_key", "dropout"),
+        {k: a[k] for k in ("num_heads", "head_dim", "kernel_size", "shared_query_key")},
     ),
-    "feed_forward": (FeedForward, ("intermediate_dim", "activation", "gated", "dropout")),
+    "double_heads_attention": lambda a: (
+        MultiDConvHeadAttention,
+        {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2, "kernel_size": None},
+    ),
+    "synthesizer_attention": lambda a: (
+        SynthesizerAttention,
+        {
+            "num_heads": a["num_heads"],
+            "head_dim": a["head_dim"],
+            "max_length": a["synthesizer_length"],
+        },
+    ),
+    "evolved_convolution": lambda a: (EvolvedConvolution, {}),
+    "feed_forward": lambda a: (
+        FeedForward,
+        {k: a[k] for k in ("intermediate_dim", "activation", "gated")},
+    ),
 }
 
 
 def make_sublayer(name, arguments):
     """Returns the layer called `name` in a block, given the arguments of a backbone."""
-    layer, keys = SUBLAYERS[name]
-    return layer(name=name, **{key: arguments[key] for key in keys})
+    layer, kwargs = SUBLAYERS[name](arguments)
+    return layer(name=name, dropout=arguments["dropout"], **kwargs)
+
+
+def check_block(arguments):
+    """Raises `ValueError` if sublayers are unknown, or do not go with a backbone's arguments."""
+    block = arguments["block"]
+    unknown = [name for name in block if name not in SUBLAYERS]
+    if unknown:
+        raise ValueError(
+            f"Unknown sublayer {unknown[0]!r} in `block`. Known ones: {', '.join(SUBLAYERS)}."
+        )
+    if "double_heads_attention" in block and arguments["head_dim"] % 2:
+        raise ValueError(
+            "Double-heads attention halves `head_dim`, which must be even; received "
+            f"{arguments['head_dim']}."
+        )
+    longest, positions = arguments["max_sequence_length"], arguments["synthesizer_length"]
+    if "synthesizer_attention" in block and longest > positions:
+        raise ValueError(
+            f"`max_sequence_length` {longest} is beyond the {positions} positions for which "
+            "Synthesizer attention has learned scores (`synthesizer_length`)."
+        )
 
 
 def check_preset(preset):
@@ -62,9 +105,11 @@ class PrimerBackbone(Backbone):
         intermediate_dim: Width of the feed-forward layers (`d_ff`).
         num_heads: Attention heads, `H`.
         head_dim: Channels of a head, `D` (`d_kv`).
-        block: Names of a block's sublayers, in order: "attention", "feed_forward".
-        kernel_size: Width of the convolutions after Q, K and V; `None` for none.
-        shared_query_key: Whether queries are projected from the keys (full Primer).
+        block: Names of a block's sublayers, in order: "attention", "double_heads_attention" (twice
+            the heads at half the size), "synthesizer_attention", "evolved_convolution",
+            "feed_forward".
+        kernel_size: Width of the convolutions after Q, K and V of "attention"; `None` for none.
+        shared_query_key: Whether its queries are projected from the keys (full Primer).
         activation: Name of the feed-forward layers' activation.
         gated: Whether the feed-forward layers are gated.
         normalization: `"layer"`, `"rms"` or `"primer"`.
@@ -75,6 +120,7 @@ class PrimerBackbone(Backbone):
         max_sequence_length: Longest sequence the model is meant for. No weight depends on it:
             `from_preset(..., max_sequence_length=4096)` raises it.
         gradient_checkpointing: Whether gradients recompute each block's activations.
+        synthesizer_length: Positions for which "synthesizer_attention" learns scores.
         dtype: dtype or policy of the computations and weights.
         **kwargs: Arguments of `keras_hub.models.Backbone`.
 
@@ -86,7 +132,8 @@ class PrimerBackbone(Backbone):
         `[B, T, C]`.
 
     Raises:
-        ValueError: A size below 1, an unknown sublayer, activation, normalization or placement.
+        ValueError: A size below 1, an unknown sublayer, activation, normalization or placement, an
+            odd `head_dim` to be halved, or `max_sequence_length` above `synthesizer_length`.
 
     Example:
 
@@ -115,14 +162,10 @@ class PrimerBackbone(Backbone):
         max_distance=128,
         max_sequence_length=512,
         gradient_checkpointing=False,
+        synthesizer_length=512,
         dtype=None,
         **kwargs,
     ):
-        unknown = [name for name in block if name not in SUBLAYERS]
-        if unknown:
-            raise ValueError(
-                f"Unknown sublayer {unknown[0]!r} in `block`. Known ones: {', '.join(SUBLAYERS)}."
-            )
         arguments = {
             "vocabulary_size": vocabulary_size,
             "num_layers": num_layers,
@@ -142,7 +185,9 @@ class PrimerBackbone(Backbone):
             "max_distance": max_distance,
             "max_sequence_length": max_sequence_length,
             "gradient_checkpointing": gradient_checkpointing,
+            "synthesizer_length": synthesizer_length,
         }
+        check_block(arguments)
         token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,

@@ -35,6 +35,36 @@ def causal_depthwise_conv(x, taps, segment_ids=None):
     return y
 
 
+def causal_separable_conv(x, weights, segment_ids=None):
+    y = causal_depthwise_conv(x, weights["taps"], segment_ids) + weights["depthwise_bias"]
+    return y @ weights["pointwise"] + weights["pointwise_bias"]
+
+
+def evolved_convolution(x, weights, padding_mask=None, segment_ids=None):
+    """Mesh TensorFlow's `DecoderConvolutionalLayer`; `weights`: `left`, `right`, `output`, `norm`.
+
+    There the start token has the id of padding, so both are masked before each convolution.
+    """
+    batch, length, channels = x.shape
+    seen = np.ones((batch, length, 1), x.dtype)
+    for b in range(batch):
+        for t in range(length):
+            masked = padding_mask is not None and not padding_mask[b, t]
+            first = t == 0
+            first |= t > 0 and padding_mask is not None and not padding_mask[b, t - 1]
+            first |= (
+                t > 0 and segment_ids is not None and segment_ids[b, t - 1] != segment_ids[b, t]
+            )
+            if masked or first:
+                seen[b, t] = 0
+    left = np.maximum(causal_separable_conv(x * seen, weights["left"], segment_ids), 0)
+    right = causal_separable_conv(x * seen, weights["right"], segment_ids)
+    hidden = left
+    hidden[..., : channels // 2] += right
+    hidden = layer_norm(hidden, *weights["norm"])
+    return causal_separable_conv(hidden * seen, weights["output"], segment_ids)
+
+
 def primer_norm(x, scale, bias, epsilon=1e-6):
     mean = x.mean(-1, keepdims=True)
     pseudo_variance = (x * (x - mean)).mean(-1, keepdims=True)
@@ -78,7 +108,7 @@ def softmax(x):
 
 def attention(x, weights, num_heads, bias=None, padding_mask=None, segment_ids=None):
     """`weights`: `query`/`key`/`value` or `query_key`/`query`/`value`, `attention_output`, and
-    `<name>_conv` lists of taps where there are convolutions."""
+    `<name>_conv` lists of taps where there are convolutions, `synthetic_scores` where there are."""
     if padding_mask is not None:
         x = x * padding_mask[..., None]
 
@@ -104,6 +134,8 @@ def attention(x, weights, num_heads, bias=None, padding_mask=None, segment_ids=N
                 scores = scores + bias[h]
             for t in range(length):
                 for s in range(length):
+                    if "synthetic_scores" in weights:
+                        scores[t, s] += weights["synthetic_scores"][t, h, s]
                     hidden = s > t
                     hidden |= padding_mask is not None and not padding_mask[b, s]
                     hidden |= segment_ids is not None and segment_ids[b, s] != segment_ids[b, t]

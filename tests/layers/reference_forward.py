@@ -21,6 +21,10 @@ def forward(layer, x, read=numpy):
         return reference.primer_norm(x, read(layer.scale), read(layer.bias))
     if isinstance(layer, layers.MultiDConvHeadAttention):
         return attention(layer, x, read)
+    if isinstance(layer, layers.EvolvedConvolution):
+        return evolved_convolution(layer, x, read)
+    if isinstance(layer, layers.CausalSeparableConv1D):
+        return reference.causal_separable_conv(x, separable_weights(layer, read))
     if isinstance(layer, layers.FeedForward):
         return feed_forward(layer, x, read)
     return stack(layer, x, read)
@@ -32,8 +36,26 @@ def attention(layer, x, read=numpy, **kwargs):
         weights["query"] = read(layer.query_dense.kernel)
     for name, conv in layer.convolutions.items():
         weights[f"{name}_conv"] = [read(tap) for tap in conv.taps]
+    if isinstance(layer, layers.SynthesizerAttention):
+        weights["synthetic_scores"] = read(layer.synthetic_scores)
     weights["attention_output"] = read(layer.output_dense.kernel)
     return reference.attention(x, weights, layer.num_heads, **kwargs)
+
+
+def separable_weights(conv, read=numpy):
+    return {
+        "taps": [read(tap) for tap in conv.depthwise.taps],
+        "depthwise_bias": read(conv.depthwise_bias),
+        "pointwise": read(conv.pointwise.kernel),
+        "pointwise_bias": read(conv.pointwise.bias),
+    }
+
+
+def evolved_convolution(layer, x, read=numpy, **kwargs):
+    convs = {"left": layer.left_conv, "right": layer.right_conv, "output": layer.output_conv}
+    weights = {name: separable_weights(conv, read) for name, conv in convs.items()}
+    weights["norm"] = [read(w) for w in layer.norm.weights]
+    return reference.evolved_convolution(x, weights, **kwargs)
 
 
 def feed_forward(layer, x, read=numpy):
@@ -46,22 +68,23 @@ def feed_forward(layer, x, read=numpy):
 
 
 def stack(layer, x, read=numpy):
-    """Attention and feed-forward in turn, as `DecoderStack` is tested with."""
-    (bias_layer,) = layer.position_bias_layers
     length = x.shape[1]
-    bias = reference.relative_position_bias(read(bias_layer.embeddings), length, length)
+    biases = {
+        table.num_heads: reference.relative_position_bias(read(table.embeddings), length, length)
+        for table in layer.position_bias_layers
+    }
 
     def normalize(norm, y):
         return NORMS[layer.normalization](y, *(read(w) for w in norm.weights))
 
     y = np.asarray(x)
-    for block in layer.blocks:
-        for index, sublayer in enumerate(block.sublayers):
-            pre = layer.placement == "pre" or (layer.placement == "alternating" and index == 0)
-            z = normalize(sublayer.norm, y) if pre else y
-            if index == 0:
-                z = attention(sublayer.layer, z, read, bias=bias)
-            else:
-                z = feed_forward(sublayer.layer, z, read)
-            y = y + (z if pre else normalize(sublayer.norm, z))
+    sublayers = [sublayer for block in layer.blocks for sublayer in block.sublayers]
+    for index, sublayer in enumerate(sublayers):
+        pre = layer.placement == "pre" or (layer.placement == "alternating" and index % 2 == 0)
+        z = normalize(sublayer.norm, y) if pre else y
+        if isinstance(sublayer.layer, layers.MultiDConvHeadAttention):
+            z = attention(sublayer.layer, z, read, bias=biases[sublayer.layer.num_heads])
+        else:
+            z = forward(sublayer.layer, z, read)
+        y = y + (z if pre else normalize(sublayer.norm, z))
     return normalize(layer.norm, y)

@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 from layers import numpy_reference as reference
 from layers.helpers import numpy, randomize
-from layers.reference_forward import attention, forward
+from layers.reference_forward import attention, evolved_convolution, forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
+    CausalSeparableConv1D,
     DecoderStack,
+    EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
     PrimerNormalization,
+    SynthesizerAttention,
     T5RelativePositionBias,
     gelu_tanh,
     squared_relu,
@@ -23,6 +26,12 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 2]], "int32")
 RIGHT_PADDED = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0]], "int32")
 LEFT_PADDED = RIGHT_PADDED[:, ::-1].copy()
+MASKS = {
+    "none": {},
+    "right": {"padding_mask": RIGHT_PADDED},
+    "left": {"padding_mask": LEFT_PADDED},
+    "segments": {"segment_ids": SEGMENTS},
+}
 
 
 @pytest.fixture
@@ -98,7 +107,7 @@ def test_relative_position_bias(lengths):
 
 @pytest.mark.parametrize("shared_query_key", [False, True])
 @pytest.mark.parametrize("kernel_size", [None, 1, 3])
-@pytest.mark.parametrize("mask", ["none", "right", "left", "segments"])
+@pytest.mark.parametrize("mask", MASKS)
 def test_attention(x, shared_query_key, kernel_size, mask):
     layer = MultiDConvHeadAttention(
         HEADS, head_dim=5, kernel_size=kernel_size, shared_query_key=shared_query_key
@@ -106,15 +115,55 @@ def test_attention(x, shared_query_key, kernel_size, mask):
     layer.build(x.shape)
     randomize(layer)
     bias = np.random.default_rng(2).standard_normal((HEADS, LENGTH, LENGTH)).astype("float32")
-    masks = {
-        "none": {},
-        "right": {"padding_mask": RIGHT_PADDED},
-        "left": {"padding_mask": LEFT_PADDED},
-        "segments": {"segment_ids": SEGMENTS},
-    }[mask]
-    actual = numpy(layer(x, position_bias=bias, **masks))
-    expected = attention(layer, x, bias=bias, **masks)
-    real = masks.get("padding_mask", np.ones((BATCH, LENGTH))).astype(bool)
+    actual = numpy(layer(x, position_bias=bias, **MASKS[mask]))
+    expected = attention(layer, x, bias=bias, **MASKS[mask])
+    assert_equal_where_real(actual, expected, mask)
+
+
+@pytest.mark.parametrize("max_length", [LENGTH, 20])
+@pytest.mark.parametrize("mask", MASKS)
+def test_synthesizer_attention(x, max_length, mask):
+    layer = SynthesizerAttention(HEADS, head_dim=5, max_length=max_length)
+    layer.build(x.shape)
+    randomize(layer)
+    bias = np.random.default_rng(2).standard_normal((HEADS, LENGTH, LENGTH)).astype("float32")
+    actual = numpy(layer(x, position_bias=bias, **MASKS[mask]))
+    expected = attention(layer, x, bias=bias, **MASKS[mask])
+    assert_equal_where_real(actual, expected, mask)
+
+
+def test_synthesizer_attention_by_hand():
+    """With no queries, scores are the learned ones: softmax([log 3, 0]) = [3/4, 1/4]."""
+    layer = SynthesizerAttention(num_heads=1, head_dim=1, max_length=4)
+    layer.build((1, 2, 1))
+    for weight in layer.weights:
+        weight.assign(np.ones(weight.shape))
+    layer.projections["query"].kernel.assign([[0.0]])
+    scores = np.zeros((4, 1, 4), "float32")
+    scores[1, 0, 0] = np.log(3.0)
+    layer.synthetic_scores.assign(scores)
+    y = numpy(layer(np.array([[[8.0], [16.0]]], "float32")))
+    np.testing.assert_allclose(y[0, :, 0], [8.0, 0.75 * 8 + 0.25 * 16], rtol=1e-6)
+
+
+def test_separable_conv(x):
+    layer = CausalSeparableConv1D(filters=5, kernel_size=4)
+    layer.build(x.shape)
+    randomize(layer)
+    np.testing.assert_allclose(numpy(layer(x)), forward(layer, x), **TOLERANCE)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_evolved_convolution(x, mask):
+    layer = EvolvedConvolution()
+    layer.build(x.shape)
+    randomize(layer)
+    actual = numpy(layer(x, **MASKS[mask]))
+    assert_equal_where_real(actual, evolved_convolution(layer, x, **MASKS[mask]), mask)
+
+
+def assert_equal_where_real(actual, expected, mask):
+    real = MASKS[mask].get("padding_mask", np.ones((BATCH, LENGTH))).astype(bool)
     np.testing.assert_allclose(actual[real], expected[real], **TOLERANCE)
 
 
@@ -141,4 +190,19 @@ def test_decoder_stack(x, normalization, placement, shared):
     )
     stack.build(x.shape)
     randomize(stack)
+    np.testing.assert_allclose(numpy(stack(x)), forward(stack, x), rtol=1e-4, atol=1e-5)
+
+
+def test_evolved_transformer_block(x):
+    """Attention of two numbers of heads in one stack: a table of position biases for each."""
+    layers = [
+        MultiDConvHeadAttention(6, 2, kernel_size=None),
+        EvolvedConvolution(),
+        MultiDConvHeadAttention(3, 4, kernel_size=None),
+        FeedForward(10, "swish"),
+    ]
+    stack = DecoderStack(layers, num_blocks=2)
+    stack.build(x.shape)
+    randomize(stack)
+    assert [table.num_heads for table in stack.position_bias_layers] == [3, 6]
     np.testing.assert_allclose(numpy(stack(x)), forward(stack, x), rtol=1e-4, atol=1e-5)

@@ -4,21 +4,30 @@ import numpy as np
 import pytest
 from layers.helpers import numpy, randomize
 
-from primer_tf.layers import DecoderStack, FeedForward, MultiDConvHeadAttention
+from primer_tf.layers import (
+    DecoderStack,
+    EvolvedConvolution,
+    FeedForward,
+    MultiDConvHeadAttention,
+    SynthesizerAttention,
+)
 
 LENGTH, CHANNELS = 9, 12
 VARIANTS = {
-    "plain": {"kernel_size": None},
-    "mdha": {"kernel_size": 3},
-    "mdha_wide": {"kernel_size": 5},
-    "shared": {"kernel_size": 3, "shared_query_key": True},
-    "shared_plain": {"kernel_size": None, "shared_query_key": True},
+    "plain": lambda: [MultiDConvHeadAttention(3, kernel_size=None)],
+    "mdha": lambda: [MultiDConvHeadAttention(3, kernel_size=3)],
+    "mdha_wide": lambda: [MultiDConvHeadAttention(3, kernel_size=5)],
+    "shared": lambda: [MultiDConvHeadAttention(3, kernel_size=3, shared_query_key=True)],
+    "shared_plain": lambda: [MultiDConvHeadAttention(3, kernel_size=None, shared_query_key=True)],
+    "synthesizer": lambda: [SynthesizerAttention(3, max_length=LENGTH + 2)],
+    "evolved": lambda: [EvolvedConvolution(), MultiDConvHeadAttention(6, kernel_size=None)],
+    "convolution_alone": lambda: [EvolvedConvolution()],
 }
 
 
 @pytest.fixture(params=VARIANTS)
 def stack(request):
-    layers = [MultiDConvHeadAttention(3, **VARIANTS[request.param]), FeedForward(10)]
+    layers = [*VARIANTS[request.param](), FeedForward(10)]
     stack = DecoderStack(layers, num_blocks=2, normalization="primer", placement="alternating")
     stack.build((None, None, CHANNELS))
     randomize(stack)

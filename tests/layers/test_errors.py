@@ -5,10 +5,13 @@ import pytest
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
+    CausalSeparableConv1D,
     DecoderStack,
+    EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
     ResidualSublayer,
+    SynthesizerAttention,
     T5RelativePositionBias,
 )
 
@@ -25,6 +28,13 @@ X = np.ones((2, 5, 10), "float32")
         (lambda: MultiDConvHeadAttention(2, kernel_size=0), "`kernel_size`"),
         (lambda: MultiDConvHeadAttention(3)(X), "cannot split 10 channels into 3 heads"),
         (lambda: MultiDConvHeadAttention(2)(X[0]), r"received shape \(5, 10\)"),
+        (lambda: CausalSeparableConv1D(0, 3), "`filters`"),
+        (lambda: CausalSeparableConv1D(4, 0), "`kernel_size`"),
+        (lambda: CausalSeparableConv1D(4, 3, "cubed_relu"), "Unknown activation 'cubed_relu'"),
+        (lambda: EvolvedConvolution()(X[0]), r"received shape \(5, 10\)"),
+        (lambda: EvolvedConvolution()(X[:, :, :1]), "at least 2 channels; received 1"),
+        (lambda: SynthesizerAttention(2, max_length=0), "`max_length`"),
+        (lambda: SynthesizerAttention(2, max_length=4)(X), "scores of 4 positions; received 5"),
         (lambda: FeedForward(8, activation="cubed_relu"), "Unknown activation 'cubed_relu'"),
         (lambda: FeedForward(-1), "`intermediate_dim`"),
         (lambda: FeedForward(8)(X[0]), "expects `x`"),

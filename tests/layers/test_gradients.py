@@ -11,9 +11,11 @@ from layers.reference_forward import forward
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
     DecoderStack,
+    EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
     PrimerNormalization,
+    SynthesizerAttention,
     T5RelativePositionBias,
 )
 
@@ -39,6 +41,8 @@ LAYERS = {
     "attention_shared": lambda: MultiDConvHeadAttention(2, shared_query_key=True),
     "feed_forward": lambda: FeedForward(7),
     "feed_forward_gated": lambda: FeedForward(7, activation="swish", gated=True),
+    "synthesizer_attention": lambda: SynthesizerAttention(2, max_length=6),
+    "evolved_convolution": lambda: EvolvedConvolution(),
     "stack": stack,
     "stack_checkpointed": lambda: stack(gradient_checkpointing=True),
 }

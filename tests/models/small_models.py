@@ -7,6 +7,17 @@ VARIANTS = {
     "primer_ez": {},
     "primer": {"shared_query_key": True, "normalization": "primer", "placement": "alternating"},
     "transformer": {"kernel_size": None, "activation": "relu"},
+    "evolved": {
+        "block": (
+            "double_heads_attention",
+            "evolved_convolution",
+            "attention",
+            "feed_forward",
+        ),
+        "kernel_size": None,
+        "activation": "swish",
+    },
+    "synthesizer": {"block": ("synthesizer_attention", "feed_forward"), "activation": "relu"},
     "plusplus": {"kernel_size": None, "activation": "swish", "gated": True, "normalization": "rms"},
 }
 

@@ -140,6 +140,24 @@ def test_gradient_checkpointing_changes_no_update(preprocessor):
         np.testing.assert_allclose(checkpointed, plain, rtol=1e-4, atol=1e-6)
 
 
-def test_unknown_sublayer():
-    with pytest.raises(ValueError, match="Unknown sublayer 'pooling'"):
-        PrimerBackbone(**SMALL, block=["attention", "pooling"])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"block": ["attention", "pooling"]}, "Unknown sublayer 'pooling'"),
+        ({"block": ["double_heads_attention"], "head_dim": 7}, "must be even; received 7"),
+        (
+            {"block": ["synthesizer_attention"], "max_sequence_length": 600},
+            "`max_sequence_length` 600 is beyond the 512 positions",
+        ),
+    ],
+)
+def test_blocks_that_cannot_be_built(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PrimerBackbone(**{**SMALL, **arguments})
+
+
+def test_double_heads_attention_has_twice_the_heads_at_half_the_size():
+    backbone = PrimerBackbone(**SMALL, block=["double_heads_attention", "attention"])
+    double, single = (sublayer.layer for sublayer in backbone.decoder.blocks[0].sublayers)
+    assert (double.num_heads, double.head_dim, double.kernel_size) == (6, 4, None)
+    assert (single.num_heads, single.head_dim, single.kernel_size) == (3, 8, 3)

@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 from keras import ops
 from keras_hub.src.tests.test_case import TestCase
-from models.small_models import SMALL
+from models.small_models import SMALL, VARIANTS
 from sample_text import SENTENCES
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
+    CausalSeparableConv1D,
     DecoderBlock,
     DecoderStack,
+    EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
     PrimerNormalization,
     ResidualSublayer,
+    SynthesizerAttention,
 )
 from primer_tf.models import (
     PrimerBackbone,
@@ -24,7 +27,6 @@ from primer_tf.models import (
 )
 
 SHAPE = (2, 5, 12)
-PRIMER = {"shared_query_key": True, "normalization": "primer", "placement": "alternating"}
 
 
 class LayerTest(TestCase):
@@ -52,6 +54,16 @@ class LayerTest(TestCase):
 
     def test_shared_attention(self):
         self.check(MultiDConvHeadAttention, {"num_heads": 3, "shared_query_key": True}, 10)
+
+    def test_separable_conv(self):
+        kwargs = {"filters": SHAPE[-1], "kernel_size": 3, "activation": "relu"}
+        self.check(CausalSeparableConv1D, kwargs, 3 + 1 + 2)
+
+    def test_evolved_convolution(self):
+        self.check(EvolvedConvolution, {}, (11 + 3) + 2 * (7 + 3) + 2)
+
+    def test_synthesizer_attention(self):
+        self.check(SynthesizerAttention, {"num_heads": 3, "max_length": 6}, 5)
 
     def test_residual_sublayer(self):
         self.check(ResidualSublayer, {"layer": FeedForward(7), "normalization": "rms"}, 5)
@@ -87,7 +99,7 @@ class ModelTest(TestCase):
         )
 
     def test_backbone(self):
-        for variant in ({}, PRIMER):
+        for variant in (VARIANTS["primer"], VARIANTS["evolved"]):
             self.run_backbone_test(
                 PrimerBackbone,
                 {**SMALL, **variant},

@@ -1,0 +1,148 @@
+"""The convolution layer of the Evolved Transformer's decoder."""
+
+import keras
+from keras import ops
+
+from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
+from primer_tf.layers.normalization import make_normalization
+from primer_tf.layers.shape_checks import check_rank
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class EvolvedConvolution(keras.layers.Layer):
+    """Two separable convolutions side by side, and a third on their sum (So et al. 2019, fig. 3).
+
+    `h = norm(relu(conv_11(x)) + conv_7(x))`, `y = conv_7(h)`, all causal. The left branch has `2 C`
+    channels; the right one has `C / 2` and is filled up with zeros; `norm` is layer normalization
+    (`DecoderConvolutionalLayer` of `mesh_tensorflow.transformer.evolved_transformer`).
+
+    As there, no convolution sees a start token: the first position of a sequence counts as zero in
+    the input of each of the three, like what lies before it.
+
+    Args:
+        dropout: Rate of dropout after each convolution.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[B, T, C]`.
+        position_bias: Not used; the layer takes what attention takes.
+        padding_mask: `[B, T]`, true at real tokens; the others count as zero. Optional, and not for
+            use with `cache`.
+        segment_ids: `[B, T]` integers; convolutions stay inside a segment. Optional, and not for
+            use with `cache`.
+        cache: What `build_cache` or an earlier call returned. `x` then stands at positions
+            `cache_update_index .. cache_update_index + T - 1`.
+        cache_update_index: Integer or scalar tensor.
+
+    Returns:
+        `[B, T, C]`, and with `cache` also the updated cache.
+
+    Raises:
+        ValueError: `x` has the wrong rank, or fewer than 2 channels.
+
+    Example:
+
+    >>> EvolvedConvolution()(keras.random.normal((2, 5, 512))).shape
+    """
+
+    def __init__(self, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        """Creates the convolutions for `C` channels."""
+        check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
+        channels = input_shape[-1]
+        if channels < 2:
+            raise ValueError(f"EvolvedConvolution needs at least 2 channels; received {channels}.")
+        self.hidden_dim = 2 * channels
+        hidden_shape = (*input_shape[:-1], self.hidden_dim)
+
+        def conv(name, shape, *args):
+            layer = CausalSeparableConv1D(*args, dtype=self.dtype_policy, name=name)
+            layer.build(shape)
+            return layer
+
+        self.left_conv = conv("left", input_shape, self.hidden_dim, 11, "relu")
+        self.right_conv = conv("right", input_shape, channels // 2, 7)
+        self.norm = make_normalization("layer", dtype=self.dtype_policy, name="norm")
+        self.norm.build(hidden_shape)
+        self.output_conv = conv("output", hidden_shape, channels, 7)
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def build_cache(self, batch_size, max_length):
+        """Returns an empty cache for `max_length` positions.
+
+        What goes into the convolutions is kept by position, shifted so that what lies before the
+        first position is there, as zeros: decoding may go on from any position already seen.
+        """
+        reach, hidden_reach = self.left_conv.kernel_size - 1, self.output_conv.kernel_size - 1
+        channels = self.hidden_dim // 2
+        return {
+            "input": ops.zeros(
+                (batch_size, max_length + reach, channels), dtype=self.compute_dtype
+            ),
+            "hidden": ops.zeros(
+                (batch_size, max_length + hidden_reach, self.hidden_dim), dtype=self.compute_dtype
+            ),
+        }
+
+    def call(
+        self,
+        x,
+        position_bias=None,
+        padding_mask=None,
+        segment_ids=None,
+        cache=None,
+        cache_update_index=0,
+        training=None,
+    ):
+        """Convolves every position of `x` with earlier ones."""
+        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        seen = self._seen(ops.shape(x)[1], cache_update_index, padding_mask, segment_ids)
+        seen = ops.cast(seen, x.dtype)[:, :, None]
+        x = x * seen
+        before, cache = self._before(cache, "input", x, self.left_conv, cache_update_index)
+        left = self.left_conv(x, segment_ids=segment_ids, history=before)
+        if before is not None:
+            before = before[:, self.left_conv.kernel_size - self.right_conv.kernel_size :]
+        right = self.right_conv(x, segment_ids=segment_ids, history=before)
+        left = self.dropout_layer(left, training=training)
+        right = self.dropout_layer(right, training=training)
+        missing = self.hidden_dim - right.shape[-1]
+        hidden = self.norm(left + ops.pad(right, ((0, 0), (0, 0), (0, missing)))) * seen
+        before, cache = self._before(cache, "hidden", hidden, self.output_conv, cache_update_index)
+        y = self.output_conv(hidden, segment_ids=segment_ids, history=before)
+        y = self.dropout_layer(y, training=training)
+        return y if cache is None else (y, cache)
+
+    def _seen(self, length, offset, padding_mask, segment_ids):
+        """Returns where a token is neither padding nor the first of its sequence, `[B or 1, T]`."""
+        seen = ops.greater(ops.arange(length, dtype="int32") + offset, 0)[None, :]
+        if padding_mask is not None:
+            real = ops.cast(padding_mask, "bool")
+            real_before = ops.pad(real[:, :-1], ((0, 0), (1, 0)))
+            seen = ops.logical_and(seen, ops.logical_and(real, real_before))
+        if segment_ids is not None:
+            same = ops.equal(segment_ids[:, 1:], segment_ids[:, :-1])
+            seen = ops.logical_and(seen, ops.pad(same, ((0, 0), (1, 0))))
+        return seen
+
+    def _before(self, cache, name, x, conv, index):
+        """Returns the inputs that `conv` needs before `x`, and the cache with `x` in it."""
+        if cache is None:
+            return None, None
+        history = cache[name]
+        reach = conv.kernel_size - 1
+        shape = (ops.shape(history)[0], reach, history.shape[-1])
+        before = ops.slice(history, (0, index, 0), shape)
+        return before, {**cache, name: ops.slice_update(history, (0, index + reach, 0), x)}
+
+    def compute_output_spec(self, x, cache=None, **kwargs):
+        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
+        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        return output if cache is None else (output, cache)
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "dropout": self.dropout}
