@@ -231,6 +231,9 @@ class Estimator:
     @contextlib.contextmanager
     def _graph(self):
         with tf.Graph().as_default() as graph:
+            # TensorFlow 1's own variables may be read, by the gradients of one layer, after the
+            # update of the next has already changed them; resource variables keep what was read.
+            tf.get_variable_scope().set_use_resource(True)
             tf.set_random_seed(self.config.tf_random_seed)
             tf.train.create_global_step(graph)
             yield graph
