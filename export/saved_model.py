@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from primer_tf.errors import UserError
-from primer_tf.files import atomic_directory
+from primer_tf.files import atomic_directory, tensorflow_writes
 
 
 class ServedPrimer(tf.Module):
@@ -118,6 +118,6 @@ def export_saved_model(model, directory, max_length=None, version=None):
         raise UserError(f"{target} exists already; TensorFlow Serving never reloads a version.")
     served = ServedPrimer(model, max_length)
     signatures = {"serving_default": served.generate, "tokens": served.generate_tokens}
-    with atomic_directory(target) as folder:
+    with atomic_directory(target) as folder, tensorflow_writes(target):
         tf.saved_model.save(served, str(folder), signatures=signatures)
     return target

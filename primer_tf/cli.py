@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from primer_tf.errors import UserError
+from primer_tf.errors import UserError, preset_errors
 
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
 
@@ -151,19 +151,23 @@ def _train(arguments):
 
 
 def _load(preset, sampler="greedy"):
+    if sampler not in SAMPLERS:
+        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
+
     from primer_tf.models import PrimerCausalLM
 
-    model = PrimerCausalLM.from_preset(preset)
+    with preset_errors(preset):
+        model = PrimerCausalLM.from_preset(preset)
     if model.preprocessor is None:
         raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
-    try:
-        model.compile(sampler=sampler)
-    except ValueError as error:
-        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.") from error
+    model.compile(sampler=sampler)
     return model
 
 
 def _evaluate(arguments):
+    if arguments.batch_size < 1:
+        raise UserError(f"batch_size must be at least 1; received {arguments.batch_size}.")
+
     from primer_tf.tasks.text import load_split
     from primer_tf.training import TokenChunks
     from primer_tf.training.evaluation import Evaluator
@@ -180,6 +184,10 @@ def _evaluate(arguments):
 
 
 def _generate(arguments):
+    _check_max_length(arguments.max_length)
+    if not all(prompt.strip() for prompt in arguments.prompt):
+        raise UserError("--prompt is empty; give the text to continue.")
+
     import keras
 
     model = _load(arguments.preset, arguments.sampler)
@@ -188,7 +196,14 @@ def _generate(arguments):
         print(text)
 
 
+def _check_max_length(max_length):
+    if max_length is not None and max_length < 2:
+        raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")
+
+
 def _export(arguments):
+    _check_max_length(arguments.max_length)
+
     from primer_tf.export import export_saved_model
 
     model = _load(arguments.preset, arguments.sampler)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras_hub
+
 from primer_tf.export import export_saved_model
 from primer_tf.tasks.text import load_split
 from primer_tf.training.run import RunConfig, train
@@ -33,7 +35,7 @@ def run_demo(output, steps):
         RuntimeError: The served model does not answer what `generate` answers.
     """
     output = Path(output)
-    config = RunConfig(preset="tiny_primer_ez", data="demo", steps=steps, interval=75)
+    config = RunConfig(preset="tiny_primer_ez", data="demo", steps=steps, interval=50)
     resume = (output / "run.json").exists()
     model, evaluation, history = train(config, output, resume=resume)
 
@@ -44,7 +46,8 @@ def run_demo(output, steps):
     print(f"\nLearning curve: {picture}")
     print(f"Validation text, bits per byte: model {evaluation.bits_per_byte:.3f}, xz -9 {xz:.3f}")
 
-    model.compile(sampler="top_p", jit_compile=False)  # one sample is not worth compiling
+    sampler = keras_hub.samplers.TopPSampler(p=0.7, seed=1)
+    model.compile(sampler=sampler, jit_compile=False)  # one sample is not worth compiling
     print(f"\nA sample:\n{model.generate(PROMPT, max_length=120)}")
 
     model.compile(sampler="greedy", jit_compile=False)

@@ -1,10 +1,18 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and no two processes write one folder."""
 
+import errno
+import fcntl
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+from primer_tf.errors import UserError
+
+# The names of what is being written start so; a killed process leaves such files behind.
+PARTIAL = ".partial-"
 
 
 @contextmanager
@@ -19,9 +27,10 @@ def atomic_directory(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
     try:
         yield temporary
+        os.chmod(temporary, 0o755)  # mkdtemp's folders are private
         if path.exists():
             old = temporary.with_name(temporary.name + "-old")
             path.rename(old)
@@ -29,7 +38,6 @@ def atomic_directory(path):
             shutil.rmtree(old)
         else:
             temporary.rename(path)
-        os.chmod(path, 0o755)  # mkdtemp's folders are private
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -45,9 +53,54 @@ def atomic_write(path, content):
     if isinstance(content, str):
         content = content.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary = path.with_name(f"{PARTIAL}{path.name}-{os.getpid()}")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def tensorflow_writes(path):
+    """Raises what TensorFlow's file system raises inside the block as an `OSError`.
+
+    Args:
+        path: What is written there.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # "{{node ...}} FILE; No space left on device [Op:SaveV2]", perhaps with more lines.
+        reason = re.sub(r" \[Op:.*|\{\{.*?\}\} ", "", error.message.splitlines()[0])
+        raise OSError(errno.EIO, reason.split("; ")[-1], str(path)) from error
+
+
+@contextmanager
+def sole_writer(directory):
+    """Keeps other processes from writing a folder, and removes what killed ones left half-written.
+
+    Args:
+        directory: The folder; created if needed.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process is writing {directory}; wait for it or choose another folder."
+            ) from error
+        for partial in directory.rglob(f"{PARTIAL}*"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink()
+        yield

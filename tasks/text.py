@@ -24,8 +24,8 @@ def load_split(source, split, validation_source=None):
     Args:
         source: See above.
         split: `"train"` or `"validation"`.
-        validation_source: A source of its own for the validation split. Without one, files hold
-            out the last 5% of their characters.
+        validation_source: A source of its own for the validation split: all of its files, or its
+            split of this name. Without one, files hold out the last 5% of their characters.
 
     Returns:
         List of strings, none empty.
@@ -33,6 +33,8 @@ def load_split(source, split, validation_source=None):
     Raises:
         UserError: No such file, no text in it, not UTF-8, or the demo text is not installed.
     """
+    if split == "validation" and validation_source is not None:
+        source = validation_source
     if source == "demo":
         try:
             return [text for _, text in kjv.split(split)]
@@ -42,7 +44,7 @@ def load_split(source, split, validation_source=None):
     if kind in ("seqio", "tfds"):
         return read_dataset(kind, name, split)
     if validation_source is not None:
-        return read_files(validation_source if split == "validation" else source)
+        return read_files(source)
     train, validation = hold_out(read_files(source))
     return train if split == "train" else validation
 
@@ -64,7 +66,7 @@ def read_file(path):
     if not path.is_file():
         raise UserError(f"No such data file: {path}.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text: byte {error.start} cannot be decoded; convert the file."
@@ -77,16 +79,18 @@ def read_file(path):
 
 
 def _numbered_lines(text):
-    return [(n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    # Not `splitlines`: JSON strings may hold other characters that end a line in Unicode.
+    return [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def _json_text(path, number, line):
     try:
-        return json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}, line {number}, is not a JSON object with the key 'text'."
-        ) from error
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise UserError(f"{path}, line {number}, is not a JSON object with a string as 'text'.")
+    return text
 
 
 def hold_out(documents):

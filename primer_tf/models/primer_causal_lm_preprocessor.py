@@ -1,8 +1,10 @@
 """From strings to the inputs and targets of a language model."""
 
 import keras
+import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
+from primer_tf.errors import UserError
 from primer_tf.models.primer_backbone import PrimerBackbone
 from primer_tf.models.primer_tokenizer import PrimerTokenizer
 
@@ -37,3 +39,28 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
 
     def __init__(self, tokenizer, sequence_length=512, **kwargs):
         super().__init__(tokenizer, sequence_length=sequence_length, **kwargs)
+
+    def generate_preprocess(self, x, sequence_length=None):
+        """Turns prompts into token ids with room for what is to be generated.
+
+        Args:
+            x: A string, or a list or tensor of them.
+            sequence_length: Tokens of prompt and completion, the start token included; default:
+                that of the preprocessor.
+
+        Returns:
+            Dict of `"token_ids"` and `"padding_mask"`, `[B, T]`, the mask true on the prompts.
+
+        Raises:
+            UserError: A prompt leaves no room. KerasHub would cut it and complete another text.
+        """
+        inputs = super().generate_preprocess(x, sequence_length=sequence_length)
+        if not tf.executing_eagerly():  # inside a tf.data pipeline nothing can be raised
+            return inputs
+        if keras.ops.convert_to_numpy(inputs["padding_mask"])[..., -1].any():
+            raise UserError(
+                f"A prompt leaves no room for new text: with the start token it has at least the "
+                f"{sequence_length or self.sequence_length} tokens of max_length; raise max_length "
+                "or shorten the prompt."
+            )
+        return inputs

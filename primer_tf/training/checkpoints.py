@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +61,7 @@ class Checkpoints:
         for step in reversed(steps):
             try:
                 arrays = self._read(step)
-            except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+            except Exception as error:  # a damaged file fails in any way it likes
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 report(
                     f"Checkpoint {self._folder(step)} is corrupt ({reason}); trying an older one."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from primer_tf.files import atomic_write
+from primer_tf.files import atomic_write, tensorflow_writes
 
 
 class Progress(keras.callbacks.Callback):
@@ -71,20 +71,24 @@ class History:
         self.rows = []
         if self.path.exists():
             with open(self.path, newline="", encoding="utf-8") as file:
-                rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row["step"] <= start_step]
-        self._writer = tf.summary.create_file_writer(str(Path(directory) / "tensorboard"))
+                for row in csv.DictReader(file):
+                    values = {key: float(value) for key, value in row.items()}
+                    if values["step"] <= start_step:
+                        self.rows.append({**values, "step": int(values["step"])})
+        self._logs = Path(directory) / "tensorboard"
+        with tensorflow_writes(self._logs):
+            self._writer = tf.summary.create_file_writer(str(self._logs))
 
     def append(self, **row):
         """Adds a row of numbers, `step` among them, and rewrites the file."""
         import tensorflow as tf
 
         self.rows.append(row)
-        with self._writer.as_default(step=int(row["step"])):
+        with tensorflow_writes(self._logs), self._writer.as_default(step=row["step"]):
             for name, value in row.items():
                 if name != "step":
                     tf.summary.scalar(name, value)
-        self._writer.flush()
+            self._writer.flush()
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(self.rows[0]))
         writer.writeheader()
@@ -105,16 +109,21 @@ class History:
 
         figure, (losses, bits) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         steps = [row["step"] for row in self.rows]
-        losses.plot(steps, [row["loss"] for row in self.rows], label="training")
-        losses.plot(steps, [row["validation_loss"] for row in self.rows], label="validation")
-        losses.set(xlabel="step", ylabel="loss (nats per token)", title="Loss")
-        losses.legend()
-        bits.plot(steps, [row["bits_per_byte"] for row in self.rows], marker="o", label="model")
+        # A row's training loss is the mean since the row before: it belongs to the middle.
+        middles = [(a + b) / 2 for a, b in zip([0, *steps], steps, strict=False)]
+        losses.plot(middles, [row["loss"] for row in self.rows], ".-", label="training")
+        losses.plot(steps, [row["validation_loss"] for row in self.rows], ".-", label="validation")
+        losses.set(xlabel="step", ylabel="nats per token", title="Loss")
+        values = [row["bits_per_byte"] for row in self.rows]
+        bits.plot(steps, values, ".-", color="C1", label=f"model: {values[-1]:.3f} at the end")
         if reference:
             label, value = reference
             bits.axhline(value, color="gray", linestyle="--", label=f"{label}: {value:.3f}")
-        bits.set(xlabel="step", ylabel="bits per byte", title="Validation text")
-        bits.legend()
+        bits.set(xlabel="step", ylabel="bits per byte", title="Compression of the validation text")
+        for axes in (losses, bits):
+            axes.set_xlim(left=0)
+            axes.grid(alpha=0.3)
+            axes.legend()
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=120)
         plt.close(figure)

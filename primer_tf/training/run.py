@@ -3,14 +3,16 @@
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from pathlib import Path
 
 import keras
 
-from primer_tf.errors import UserError
-from primer_tf.files import atomic_directory, atomic_write
+from primer_tf.errors import UserError, preset_errors
+from primer_tf.files import atomic_directory, atomic_write, sole_writer
 from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
+from primer_tf.models.primer_backbone import check_preset
 from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
 from primer_tf.training.checkpoints import Checkpoints
@@ -21,6 +23,10 @@ from primer_tf.training.vocabulary import train_vocabulary
 
 RECORD = "run.json"
 VOCABULARY = "vocabulary.model"
+WHAT_CHANGED = {
+    "vocabulary_sha256": f"its {VOCABULARY} is not the one it was started with",
+    "tokens_sha256": "the training text is not the one it was started with",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +71,31 @@ class RunConfig:
     dtype: str = "float32"
     seed: int = 0
 
+    def __post_init__(self):
+        """Checks what can be checked without reading anything."""
+        for name in ("vocabulary_size", "steps", "batch_size", "sequence_length", "interval"):
+            _check(self, name, "at least 1", lambda value: value >= 1)
+        for name in ("warmup_steps", "learning_rate_scale"):
+            _check(self, name, "a positive number", lambda value: 0 < value < math.inf)
+        for name in ("ramp_up_steps", "seed", "z_loss"):
+            _check(self, name, "zero or a positive number", lambda value: 0 <= value < math.inf)
+        _check(self, "dropout", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        _check(self, "dtype", "a Keras dtype policy, such as mixed_bfloat16", _is_policy)
+
+
+def _check(config, name, expected, is_right):
+    value = getattr(config, name)
+    if not is_right(value):
+        raise UserError(f"{name} must be {expected}; received {value!r}.")
+
+
+def _is_policy(name):
+    try:
+        keras.dtype_policies.get(name)
+    except ValueError:
+        return False
+    return True
+
 
 def train(config, output, resume=False, report=print):
     """Trains a model and saves it as `OUTPUT/preset`.
@@ -83,18 +114,24 @@ def train(config, output, resume=False, report=print):
         UserError: Bad data, vocabulary, preset, sizes, or a folder that holds another run.
     """
     output = Path(output)
-    started = (output / RECORD).exists()
-    if started and not resume:
+    if not resume and (output / RECORD).exists():
         raise UserError(f"{output} already holds a run; add --resume, or choose another folder.")
-    if resume and not started:
-        raise UserError(f"There is no run to resume in {output}.")
-    keras.utils.set_random_seed(config.seed)
+    if resume and not (output / RECORD).exists():
+        raise UserError(f"There is no run to resume in {output}; start it without --resume.")
+    check_preset(config.preset)
     documents = load_split(config.data, "train", config.validation_data)
     held_out = load_split(config.data, "validation", config.validation_data)
+    with sole_writer(output):
+        return _train(config, output, resume, documents, held_out, report)
+
+
+def _train(config, output, started, documents, held_out, report):
+    keras.utils.set_random_seed(config.seed)
     proto = _vocabulary(config, output, documents, started)
     tokenizer = PrimerTokenizer(proto)
     model = _model(config, tokenizer)
     chunks = TokenChunks.from_documents(documents, tokenizer, config.sequence_length)
+    chunks.check_length()
     validation = TokenChunks.from_documents(held_out, tokenizer, config.sequence_length)
     _record(config, output, proto, chunks.tokens, started)
 
@@ -110,8 +147,8 @@ def train(config, output, resume=False, report=print):
     num_bytes = sum(len(document.encode("utf-8")) for document in held_out)
     evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
     checkpoints = Checkpoints(output / "checkpoints")
-    step = checkpoints.restore_newest(trained, report) if resume else 0
-    if resume:
+    step = checkpoints.restore_newest(trained, report) if started else 0
+    if started:
         report(f"Resuming at step {step}.")
     report(
         f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
@@ -135,7 +172,7 @@ def train(config, output, resume=False, report=print):
         seconds = time.monotonic() - start
         step += stretch
         evaluation = evaluator()
-        checkpoints.save(trained, step)
+        # Before the checkpoint: rows beyond the newest one are dropped and written again.
         history.append(
             step=step,
             loss=logs["loss"][-1],
@@ -145,6 +182,7 @@ def train(config, output, resume=False, report=print):
             bits_per_byte=evaluation.bits_per_byte,
             tokens_per_second=stretch * tokens_per_step / seconds,
         )
+        checkpoints.save(trained, step)
         report(f"step {step}/{config.steps}  validation {evaluation}")
     if evaluation is None:
         evaluation = evaluator()
@@ -158,21 +196,22 @@ def train(config, output, resume=False, report=print):
 def _vocabulary(config, output, documents, started):
     """Returns the SentencePiece model of the run, trained if none was given."""
     own = output / VOCABULARY
-    if config.vocabulary is not None:
-        proto = read_vocabulary(config.vocabulary)
-        if started and own.exists() and own.read_bytes() != proto:
-            raise UserError(
-                f"{config.vocabulary} is not the vocabulary this run was started with, {own}; "
-                "leave --vocabulary out or start another run."
-            )
-    elif own.exists():
-        return own.read_bytes()
-    elif Path(config.preset).is_dir():
-        tokenizer = PrimerTokenizer.from_preset(config.preset)
-        proto = tokenizer.proto
+    given = None if config.vocabulary is None else read_vocabulary(config.vocabulary)
+    if started:
+        proto = read_vocabulary(own)
+    elif (Path(config.preset) / "tokenizer.json").exists():
+        with preset_errors(config.preset):
+            proto = PrimerTokenizer.from_preset(config.preset).proto
     else:
-        proto = train_vocabulary(documents, config.vocabulary_size)
-    atomic_write(own, proto)
+        proto = given or train_vocabulary(documents, config.vocabulary_size)
+    if given not in (None, proto):
+        owner = "this run was started with" if started else f"{config.preset} was trained with"
+        raise UserError(
+            f"{config.vocabulary} is not the vocabulary {owner}; leave --vocabulary out, or start "
+            "another run."
+        )
+    if not started:
+        atomic_write(own, proto)
     return proto
 
 
@@ -198,14 +237,15 @@ def read_vocabulary(path):
 
 def _model(config, tokenizer):
     """Returns the model to train, with room for the vocabulary."""
-    model = PrimerCausalLM.from_preset(
-        config.preset,
-        preprocessor=PrimerCausalLMPreprocessor(tokenizer, config.sequence_length),
-        dropout=config.dropout,
-        gradient_checkpointing=config.gradient_checkpointing,
-        dtype=config.dtype,
-        compile=False,
-    )
+    with preset_errors(config.preset):
+        model = PrimerCausalLM.from_preset(
+            config.preset,
+            preprocessor=PrimerCausalLMPreprocessor(tokenizer, config.sequence_length),
+            dropout=config.dropout,
+            gradient_checkpointing=config.gradient_checkpointing,
+            dtype=config.dtype,
+            compile=False,
+        )
     backbone = model.backbone
     if config.sequence_length > backbone.max_sequence_length:
         raise UserError(
@@ -231,12 +271,10 @@ def _record(config, output, proto, tokens, started):
     if started:
         before = json.loads(path.read_text(encoding="utf-8"))
         # A run may be made longer, and its vocabulary now lies in its folder.
-        for key in record.keys() - {"steps", "vocabulary"}:
-            if record[key] != before.get(key):
-                raise UserError(
-                    f"Cannot resume {output}: {key} was {before.get(key)!r} and is now "
-                    f"{record[key]!r}."
-                )
+        for key, value in record.items():
+            if key not in ("steps", "vocabulary") and value != before.get(key):
+                what = WHAT_CHANGED.get(key, f"{key} was {before.get(key)!r}, not {value!r}")
+                raise UserError(f"Cannot resume {output}: {what}.")
     atomic_write(path, json.dumps(record, indent=2) + "\n")
 
 
@@ -248,11 +286,11 @@ def load_config(output):
     """
     path = Path(output) / RECORD
     if not path.exists():
-        raise UserError(f"There is no run to resume in {output}.")
+        raise UserError(f"There is no run to resume in {output}; start it without --resume.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         names = {field.name for field in dataclasses.fields(RunConfig)}
         # The run has its own copy of the vocabulary.
         return RunConfig(**{k: v for k, v in record.items() if k in names and k != "vocabulary"})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error

@@ -22,7 +22,7 @@ class TokenChunks:
         start_token_id: What the inputs of every chunk start with.
 
     Raises:
-        UserError: Fewer than `T` tokens.
+        UserError: No tokens.
     """
 
     def __init__(self, tokens, sequence_length, start_token_id=0):
@@ -30,11 +30,8 @@ class TokenChunks:
         self.sequence_length = sequence_length
         self.start_token_id = start_token_id
         self.num_chunks = len(self.tokens) // sequence_length
-        if self.num_chunks == 0:
-            raise UserError(
-                f"The text is too short: {len(self.tokens)} tokens do not fill one sequence of "
-                f"{sequence_length}; give more text or a smaller sequence length."
-            )
+        if len(self.tokens) == 0:
+            raise UserError("There is no text.")
 
     @classmethod
     def from_documents(cls, documents, tokenizer, sequence_length):
@@ -51,8 +48,16 @@ class TokenChunks:
         rows = tokenizer(list(documents))
         rows = rows.to_list() if hasattr(rows, "to_list") else rows
         end = tokenizer.end_token_id
-        tokens = np.concatenate([np.asarray([*row, end], dtype=np.int32) for row in rows])
-        return cls(tokens, sequence_length, tokenizer.start_token_id)
+        tokens = [np.asarray([*row, end], dtype=np.int32) for row in rows]
+        return cls(np.concatenate(tokens or [[]]), sequence_length, tokenizer.start_token_id)
+
+    def check_length(self):
+        """Raises `UserError` unless there is a chunk to train on."""
+        if self.num_chunks == 0:
+            raise UserError(
+                f"The training text is too short: {len(self.tokens)} tokens do not fill one "
+                f"sequence of {self.sequence_length}; give more text or a smaller sequence length."
+            )
 
     def training_batches(self, batch_size, seed, start_step=0):
         """Yields `(inputs, targets, weights)` for ever, from a step on.
@@ -60,6 +65,7 @@ class TokenChunks:
         Every epoch takes the full chunks in an order of its own; what is left at the end of the
         text and does not fill a chunk is not used.
         """
+        self.check_length()
         step, epoch, order = start_step, None, None
         while True:
             rows = []

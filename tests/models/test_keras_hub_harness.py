@@ -30,6 +30,8 @@ SHAPE = (2, 5, 12)
 
 
 class LayerTest(TestCase):
+    test_session = None  # TensorFlow's; not a test
+
     def check(self, cls, init_kwargs, weights, **kwargs):
         self.run_layer_test(
             cls=cls,
@@ -79,6 +81,8 @@ class LayerTest(TestCase):
 
 
 class ModelTest(TestCase):
+    test_session = None
+
     @pytest.fixture(autouse=True)
     def _vocabulary(self, vocabulary):
         self.proto = vocabulary

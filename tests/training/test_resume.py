@@ -1,72 +1,180 @@
-"""A resumed run ends where an uninterrupted one ends; damaged checkpoints are passed over."""
+"""A resumed run ends where an uninterrupted one ends, to the last bit."""
 
-import dataclasses
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
-from sample_text import SENTENCES
+from killing import run_and_kill
 
-from primer_tf.errors import UserError
-from primer_tf.training.run import RunConfig, load_config, train
+from primer_tf.cli import main
 
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "text.txt"
-    path.write_text("\n".join(SENTENCES * 40), encoding="utf-8")
-    return RunConfig(
-        preset="tiny_primer_ez",
-        data=str(path),
-        vocabulary_size=300,
-        steps=4,
-        interval=1,
-        batch_size=2,
-        sequence_length=8,
-        dropout=0.1,
-    )
-
-
-pytestmark = pytest.mark.slow  # each run compiles a training step of its own
-
-
-def weights(model):
-    return [np.asarray(variable) for variable in model.variables]
+STEPS = 4
 
 
 @pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    model, _, history = train(config, tmp_path_factory.mktemp("whole") / "run")
-    return weights(model), [row["loss"] for row in history.rows]
+def arguments(small_preset, text_file):
+    """Those of a run, without `--steps` and `--output`; dropout needs the random state."""
+    return [
+        *("train", "--preset", str(small_preset), "--data", str(text_file)),
+        *("--interval", "1", "--batch_size", "2", "--sequence_length", "8", "--dropout", "0.1"),
+    ]
 
 
-def test_resumed_run_is_bitwise_the_same(config, whole, tmp_path):
-    train(dataclasses.replace(config, steps=2), tmp_path / "run")
-    longer = dataclasses.replace(load_config(tmp_path / "run"), steps=4)
-    model, _, history = train(longer, tmp_path / "run", resume=True)
-    for resumed, expected in zip(weights(model), whole[0], strict=True):
-        np.testing.assert_array_equal(resumed, expected)
-    assert [row["loss"] for row in history.rows] == whole[1]
+def primer(*arguments):
+    assert main([str(argument) for argument in arguments]) == 0
 
 
-def test_truncated_checkpoint_falls_back_to_the_one_before(config, whole, tmp_path):
-    train(dataclasses.replace(config, steps=3), tmp_path / "run")
-    newest = tmp_path / "run/checkpoints/step_00000003/variables.npz"
+def resume(output, steps=STEPS):
+    primer("train", "--resume", "--output", output, "--steps", steps)
+
+
+def state(output, step=STEPS):
+    """Weights, slots and random state at the end, the preset's weights, and the losses."""
+    with np.load(Path(output) / f"checkpoints/step_{step:08d}/variables.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    with h5py.File(Path(output) / "preset/model.weights.h5") as file:
+        # By number: Keras counts the models of a process in their names.
+        file.visititems(
+            lambda _, item: (
+                arrays.update({f"preset/{len(arrays)}": item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    rows = (Path(output) / "history.csv").read_text().splitlines()
+    # All but the last column, which is the speed.
+    arrays["history"] = np.array([row.split(",")[:-1] for row in rows])
+    return arrays
+
+
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(arguments, tmp_path_factory):
+    """The state at the end of an uninterrupted run."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    primer(*arguments, "--steps", STEPS, "--output", output)
+    return state(output)
+
+
+@pytest.fixture(scope="module")
+def killed(arguments, tmp_path_factory):
+    """A run that SIGKILL ended while it wrote the checkpoint of its third step."""
+    output = tmp_path_factory.mktemp("killed") / "run"
+    killing = str(Path(__file__).parents[1] / "killing.py")
+    command = [sys.executable, killing, "half", "step_00000003", "1", *arguments]
+    command += ["--steps", str(STEPS), "--output", str(output)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+    partial = list((output / "checkpoints").glob(".partial-step_00000003-*/variables.npz"))
+    assert len(partial) == 1
+    return output
+
+
+def test_killed_while_writing_a_checkpoint(killed, whole, tmp_path, capsys):
+    output = shutil.copytree(killed, tmp_path / "run")
+    resume(output)
+    assert "Resuming at step 2." in capsys.readouterr().out
+    assert_same(state(output), whole)
+    assert not list(output.rglob(".partial-*"))
+
+
+def test_truncated_checkpoint_falls_back_to_the_one_before(killed, whole, tmp_path, capsys):
+    output = shutil.copytree(killed, tmp_path / "run")
+    newest = output / "checkpoints/step_00000002/variables.npz"
     newest.write_bytes(newest.read_bytes()[:1000])
-    lines = []
-    longer = dataclasses.replace(load_config(tmp_path / "run"), steps=4)
-    model, _, _ = train(longer, tmp_path / "run", resume=True, report=lines.append)
-    assert "step_00000003 is corrupt" in lines[0]
-    assert "Resuming at step 2." in lines
-    for resumed, expected in zip(weights(model), whole[0], strict=True):
-        np.testing.assert_array_equal(resumed, expected)
+    resume(output)
+    printed = capsys.readouterr().out
+    assert "step_00000002 is corrupt" in printed and "trying an older one" in printed
+    assert "Resuming at step 1." in printed
+    assert_same(state(output), whole)
 
 
-def test_a_run_is_not_overwritten_or_resumed_as_another(config, tmp_path, vocabulary_file):
-    train(dataclasses.replace(config, steps=1), tmp_path / "run")
-    with pytest.raises(UserError, match="already holds a run"):
-        train(config, tmp_path / "run")
-    with pytest.raises(UserError, match="batch_size was 2 and is now 4"):
-        train(dataclasses.replace(config, batch_size=4), tmp_path / "run", resume=True)
-    other = dataclasses.replace(config, vocabulary=str(vocabulary_file))
-    with pytest.raises(UserError, match="is not the vocabulary this run was started with"):
-        train(other, tmp_path / "run", resume=True)
+# Python's audit events in a run's folder, from its first file to its last.
+MOMENTS = [
+    ("os.rename", "vocabulary.model", 1),
+    ("os.rename", "run.json", 1),
+    ("os.mkdir", "step_00000001", 1),
+    ("half", "step_00000001", 1),
+    ("os.rename", "step_00000001", 1),
+    ("os.rename", "history.csv", 2),
+    ("half", "step_00000002", 1),
+    ("os.rename", "step_00000004", 1),
+    ("os.remove", "variables.npz", 1),
+    ("os.rmdir", "step_00000001", 1),
+    ("os.rename", "learning_curve.png", 1),
+    ("os.chmod", "preset", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes that have imported everything already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killing", "primer_tf.training.run"])
+    return context
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment)))
+def test_killed_at(moment, arguments, processes, whole, tmp_path):
+    output = tmp_path / "run"
+    start = [*arguments, "--steps", str(STEPS), "--output", str(output)]
+    process = processes.Process(target=run_and_kill, args=(*moment, start))
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    if (output / "run.json").exists():
+        resume(output)
+    else:
+        primer(*start)
+    assert_same(state(output), whole)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(arguments, processes, tmp_path):
+    """SIGKILL after random times, until the run happens to reach its end."""
+    steps = 300
+    primer(*arguments, "--steps", steps, "--output", tmp_path / "whole")
+    output, draw = tmp_path / "run", random.Random(0)
+    kills = 0
+    while True:
+        start = [*arguments, "--output", str(output), "--steps", str(steps)]
+        if (output / "run.json").exists():
+            start.append("--resume")
+        process = processes.Process(target=main_and_exit, args=(start,))
+        before = newest_step(output)
+        process.start()
+        # Past the start and the compilation, unless the run is over before.
+        while process.is_alive() and newest_step(output) == before:
+            process.join(0.1)
+        killer = threading.Timer(draw.uniform(0, 6), process.kill)
+        killer.start()
+        process.join()
+        killer.cancel()
+        assert process.exitcode in (0, -9)
+        if process.exitcode == 0:
+            break
+        kills += 1
+    assert kills >= 3
+    assert_same(state(output, steps), state(tmp_path / "whole", steps))
+
+
+def newest_step(output):
+    folder = output / "checkpoints"
+    return max(os.listdir(folder), default=None) if folder.is_dir() else None
+
+
+def main_and_exit(arguments):
+    sys.exit(main(arguments))
