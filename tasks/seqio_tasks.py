@@ -50,7 +50,7 @@ def add_task(name, source, text_key="text"):
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"targets": seqio.Feature(ConfiguredVocabulary(), add_eos=True)},
-        metric_fns=[metrics.accuracy],
+        metric_fns=[metrics.accuracy, metrics.bleu],
     )
 
 

@@ -6,10 +6,10 @@ import os
 
 SMALL_MODEL = dict(d_model=16, num_heads=2, d_kv=8, d_ff=32, num_layers=1)
 SMALL_BATCH = dict(
-    **{"utils.run.sequence_length": {"inputs": 1, "targets": 32}},
     TOKENS_PER_BATCH=128,
     MIXTURE_NAME="text_autoregressive_language_modeling",
 )
+SHORT = {"utils.run.sequence_length": {"inputs": 1, "targets": 32}}
 
 
 class Failure(Exception):
@@ -36,6 +36,8 @@ def t5(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bind
     from t5.models import mesh_transformer_main
 
     defaults = SMALL_BATCH if model else {**SMALL_BATCH, **SMALL_MODEL}
+    if run in ("train", "perplexity_eval", "score", "score_task"):
+        defaults = {**defaults, **SHORT}
     names = [
         f"models/{model or 'tiny_primer'}.gin",
         f"run/{run}.gin",

@@ -85,6 +85,7 @@ def test_decoding_and_scoring_without_checkpoint_or_text(tmp_path):
     decode = dict(data, **sizes, INPUT=str(prompts))
     assert "no checkpoint" in failure(model, "decode", **decode)
     assert "no checkpoint" in failure(model, "perplexity_eval", **data)
+    assert "no checkpoint" in failure(model, "eval", **data)
     assert "no checkpoint" in failure(model, "export", EXPORT_DIR=str(tmp_path / "e"), **data)
     score = dict(data, TARGETS=str(prompts), SCORES=str(tmp_path / "scores"))
     assert "no checkpoint" in failure(model, "score", **score)
@@ -98,6 +99,8 @@ def test_decoding_and_scoring_without_checkpoint_or_text(tmp_path):
     ):
         assert clue in failure(model, "decode", **{**decode, "INPUT": wrong})
         assert clue in failure(model, "score", **{**score, "TARGETS": wrong})
+    assert "split named test" in failure(model, "eval", **{**data, "run.dataset_split": "test"})
+    assert "no text as long as" in failure(model, "eval", PROMPT_LENGTH=10**4, **data)
     assert not (tmp_path / "out-1").exists()
 
 

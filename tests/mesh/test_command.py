@@ -55,6 +55,10 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     t5(model, "score_task", SCORES=scores + "_task", **data)
     assert len(Path(scores + "_task.scores").read_text().split()) > 2
 
+    # Evaluation by continuing texts of the validation split.
+    t5(model, "eval", EXAMPLES=5, PROMPT_LENGTH=8, DECODE_LENGTH=6, **data)
+    check_evaluation(Path(model) / "validation_eval", Path(data["TRAIN_FILES"]).read_text())
+
     # The exported model continues as infer mode does.
     greedy = dict(data, PROMPT_LENGTH=16, DECODE_LENGTH=6)
     t5(model, "export", EXPORT_DIR=str(tmp_path / "export"), **greedy)
@@ -88,3 +92,30 @@ def test_microbatches_give_the_whole_batch(tmp_path):
         values.append(tf.train.load_checkpoint(path).get_tensor("transformer/embedding"))
     # Adafactor's first step is nearly the gradient's sign, which rounding turns where it is zero.
     assert np.isclose(*values, atol=2e-4).mean() > 0.999
+
+
+def check_evaluation(folder, text):
+    """Checks what `eval` wrote: texts of the split, cut in two, and metrics of what was found."""
+    import sacrebleu
+    import tensorflow.compat.v1 as tf
+
+    task = "text_autoregressive_language_modeling"
+    inputs = (folder / f"{task}_inputs").read_text().splitlines()
+    targets = (folder / f"{task}_targets").read_text().splitlines()
+    words = " ".join(text.split())
+    assert len(inputs) == len(targets) == 5
+    for prompt, continuation in zip(inputs, targets, strict=True):
+        # They may be cut inside a word.
+        whole = re.compile(f"{re.escape(prompt)} ?{re.escape(continuation)}")
+        assert prompt and continuation and whole.search(words, int(0.9 * len(words)))
+    found = {}
+    for events in folder.glob("events*"):
+        for event in tf.train.summary_iterator(str(events)):
+            found.update({(event.step, v.tag): v.simple_value for v in event.summary.value})
+    for step in (4, 30):
+        predictions = (folder / f"{task}_{step}_predictions").read_text().splitlines()
+        assert len(predictions) == 5
+        expected = sacrebleu.corpus_bleu(predictions, [targets], tokenize="intl").score
+        assert found[step, f"eval/{task}/bleu"] == pytest.approx(expected, rel=1e-5)
+        exact = 100 * sum(map(str.__eq__, predictions, targets)) / 5
+        assert found[step, f"eval/{task}/accuracy"] == pytest.approx(exact)

@@ -7,6 +7,7 @@ Their files stay as they are. What is repaired, each where the function says so:
 - exported language models that end the prompt before continuing it;
 - output files written in place, so that a reader may see half of one;
 - `MtfModel.eval` writing to a folder it does not make;
+- convolutions that decode something else than they were trained on (`incremental_convolution`);
 - errors the user can mend that end in a traceback.
 """
 
@@ -58,6 +59,12 @@ def _repair_mesh_utils(utils):
         setattr(utils, name, _scores_newest(getattr(utils, name)))
 
 
+def _repair_mesh_layers(transformer_layers):
+    from primer_tf.mesh.runtime import incremental_convolution
+
+    incremental_convolution.repair(transformer_layers)
+
+
 def _repair_t5_main(main):
     from primer_tf.mesh.runtime.command import one_line_errors
 
@@ -69,6 +76,7 @@ def _repair_t5_utils(utils):
 
 
 REPAIRS = {
+    "mesh_tensorflow.transformer.transformer_layers": _repair_mesh_layers,
     "mesh_tensorflow.transformer.utils": _repair_mesh_utils,
     "t5.models.mesh_transformer_main": _repair_t5_main,
     "t5.models.utils": _repair_t5_utils,
@@ -85,6 +93,7 @@ def write_lines(lines, filename):
     tf.io.gfile.makedirs(os.path.dirname(filename) or ".")
     partial = f"{filename}.partial"
     with tf.io.gfile.GFile(partial, "w") as output:
+        output.write("")  # Makes the file even if there are no lines.
         for line in lines:
             if isinstance(line, bytes):
                 line = line.decode("utf-8", errors="replace")
