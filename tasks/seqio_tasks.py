@@ -20,6 +20,7 @@ from t5.evaluation import metrics
 
 from primer_tf.errors import UserError
 from primer_tf.tasks import text
+from primer_tf.tasks.prepared_tfds import PreparedTfds
 from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 
 # Of a longer document, T5 takes one stretch of this many tokens, chosen at random.
@@ -92,17 +93,16 @@ def _documents_source(documents):
 
 add_task(
     "lm1b_autoregressive_language_modeling",
-    seqio.TfdsDataSource(
-        "lm1b:1.1.0",
-        splits={"train": "train[:98%]", "validation": "train[98%:]", "test": "test"},
+    PreparedTfds(
+        "lm1b:1.1.0", {"train": "train[:98%]", "validation": "train[98%:]", "test": "test"}
     ),
 )
-add_task("c4_v220_autoregressive_language_modeling", seqio.TfdsDataSource("c4/en:3.0.1"))
+add_task(
+    "c4_v220_autoregressive_language_modeling", PreparedTfds("c4/en:3.0.1", ("train", "validation"))
+)
 add_task(
     "pg19_autoregressive_language_modeling",
-    seqio.TfdsDataSource(
-        "pg19:0.1.1", splits={name: name for name in ("train", "validation", "test")}
-    ),
+    PreparedTfds("pg19:0.1.1", ("train", "validation", "test")),
     text_key="book_text",
 )
 add_task("text_autoregressive_language_modeling", _local_source())
