@@ -3,23 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 OUTPUT ?= runs/demo
+STEPS ?= 400
 
 .PHONY: demo test test-mesh test-slow lint clean
 
 demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, export, serve
-	$(BIN)/primer demo --output $(OUTPUT)
+	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
 
 test: $(VENV)/.test lint ## The tests, on all three Keras backends
-	$(BIN)/python -m pytest tests
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models/test_generate.py
-	KERAS_BACKEND=torch $(BIN)/python -m pytest tests/layers tests/models/test_generate.py
+	$(PYTEST) tests
+	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py
+	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py
 
 test-slow: $(VENV)/.test ## What takes minutes
-	$(BIN)/python -m pytest tests -m slow
+	$(PYTEST) tests -m slow
 
 test-mesh: $(VENV)/.test ## All tests of the T5 side
-	$(BIN)/python -m pytest tests/mesh tests/tasks -m ""
+	$(PYTEST) tests/mesh tests/tasks -m ""
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -151,9 +151,6 @@ def _train(arguments):
 
 
 def _load(preset, sampler="greedy"):
-    if sampler not in SAMPLERS:
-        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
-
     from primer_tf.models import PrimerCausalLM
 
     with preset_errors(preset):
@@ -184,7 +181,7 @@ def _evaluate(arguments):
 
 
 def _generate(arguments):
-    _check_max_length(arguments.max_length)
+    _check_sampling(arguments)
     if not all(prompt.strip() for prompt in arguments.prompt):
         raise UserError("--prompt is empty; give the text to continue.")
 
@@ -196,13 +193,16 @@ def _generate(arguments):
         print(text)
 
 
-def _check_max_length(max_length):
+def _check_sampling(arguments):
+    sampler, max_length = arguments.sampler, arguments.max_length
+    if sampler not in SAMPLERS:
+        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
     if max_length is not None and max_length < 2:
         raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")
 
 
 def _export(arguments):
-    _check_max_length(arguments.max_length)
+    _check_sampling(arguments)
 
     from primer_tf.export import export_saved_model
 

@@ -15,6 +15,13 @@ import pytest  # noqa: E402
 from sample_text import SENTENCES  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Keeps together, when several processes share the tests, what shares costly fixtures."""
+    for item in items:
+        mesh = "mesh" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("mesh" if mesh else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def vocabulary():
     """A small SentencePiece model, as bytes."""

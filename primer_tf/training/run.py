@@ -144,6 +144,8 @@ def _train(config, output, started, documents, held_out, report):
         loss=NextTokenLoss(z_loss=config.z_loss),
         jit_compile=JIT_COMPILE,
     )
+    # With no variable left to create, TensorFlow traces the first step once instead of twice.
+    trained.optimizer.build(trained.trainable_variables)
     num_bytes = sum(len(document.encode("utf-8")) for document in held_out)
     evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
     checkpoints = Checkpoints(output / "checkpoints")

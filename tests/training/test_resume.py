@@ -145,7 +145,7 @@ def test_killed_at(moment, arguments, processes, whole, tmp_path):
 @pytest.mark.slow
 def test_killed_again_and_again(arguments, processes, tmp_path):
     """SIGKILL after random times, until the run happens to reach its end."""
-    steps = 300
+    steps = 150
     primer(*arguments, "--steps", steps, "--output", tmp_path / "whole")
     output, draw = tmp_path / "run", random.Random(0)
     kills = 0
@@ -159,7 +159,7 @@ def test_killed_again_and_again(arguments, processes, tmp_path):
         # Past the start and the compilation, unless the run is over before.
         while process.is_alive() and newest_step(output) == before:
             process.join(0.1)
-        killer = threading.Timer(draw.uniform(0, 6), process.kill)
+        killer = threading.Timer(draw.uniform(0, 3), process.kill)
         killer.start()
         process.join()
         killer.cancel()

@@ -1,0 +1,41 @@
+"""The code blocks of README.md, so that tests can run what it tells people to type."""
+
+import shlex
+import textwrap
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def code_blocks():
+    """Returns the indented blocks of README.md as a dict from heading to list of strings."""
+    blocks, heading, lines = {}, None, []
+
+    def close():
+        code = textwrap.dedent("\n".join(lines)).strip("\n")
+        if code:
+            blocks.setdefault(heading, []).append(code)
+        lines.clear()
+
+    for line in [*README.read_text(encoding="utf-8").splitlines(), "#"]:
+        if line.startswith("    ") or (lines and not line.strip()):
+            lines.append(line)
+        else:
+            close()
+        if line.startswith("#"):
+            heading = line.strip("# ")
+    return blocks
+
+
+def substitute(code, replacements):
+    """Returns code with texts replaced, each of which must occur: README.md may have changed."""
+    for old, new in replacements.items():
+        assert old in code, f"README.md no longer says {old!r}"
+        code = code.replace(old, str(new))
+    return code
+
+
+def commands(block):
+    """Returns the commands of a shell block, each a list of arguments, without comments."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
