@@ -15,6 +15,7 @@ import pytest  # noqa: E402
 from sample_text import SENTENCES  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Keeps together, when several processes share the tests, what shares costly fixtures."""
     for item in items:

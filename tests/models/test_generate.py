@@ -66,7 +66,7 @@ def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
     """Scored by full forward passes, not by the sampler's own sums."""
     import keras_hub
 
-    inputs = preprocessor.generate_preprocess(PROMPTS, sequence_length=10)
+    inputs = preprocessor.generate_preprocess(["In the", "And God", "And"], sequence_length=10)
     lengths = ops.convert_to_numpy(inputs["padding_mask"]).sum(axis=1)
     inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
     likelihoods = []

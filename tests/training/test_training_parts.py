@@ -119,8 +119,13 @@ def test_documents_are_concatenated_with_end_tokens(vocabulary):
 
 
 def test_too_short_a_text():
+    chunks = TokenChunks([1, 2, 3], sequence_length=8)
     with pytest.raises(UserError, match="3 tokens do not fill one sequence of 8"):
-        TokenChunks([1, 2, 3], sequence_length=8)
+        next(chunks.training_batches(1, seed=0))
+    ((_, targets, weights),) = chunks.evaluation_batches(1)
+    assert (targets * weights).tolist() == [[1, 2, 3, 0, 0, 0, 0, 0]]
+    with pytest.raises(UserError, match="no text"):
+        TokenChunks([], sequence_length=8)
 
 
 def test_vocabulary_is_lossless(vocabulary):
