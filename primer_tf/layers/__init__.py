@@ -14,6 +14,7 @@ from primer_tf.layers.feed_forward import FeedForward
 from primer_tf.layers.multi_dconv_head_attention import MultiDConvHeadAttention
 from primer_tf.layers.primer_normalization import PrimerNormalization
 from primer_tf.layers.residual_sublayer import ResidualSublayer
+from primer_tf.layers.switch_feed_forward import SwitchFeedForward
 from primer_tf.layers.synthesizer_attention import SynthesizerAttention
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 
@@ -27,6 +28,7 @@ __all__ = [
     "MultiDConvHeadAttention",
     "PrimerNormalization",
     "ResidualSublayer",
+    "SwitchFeedForward",
     "SynthesizerAttention",
     "T5RelativePositionBias",
     "gelu_tanh",

@@ -5,6 +5,7 @@ from keras import ops
 
 from primer_tf.layers.decoder_block import DecoderBlock
 from primer_tf.layers.normalization import make_normalization
+from primer_tf.layers.rematerialization import rematerialize
 from primer_tf.layers.residual_sublayer import PLACEMENTS, ResidualSublayer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
@@ -168,14 +169,16 @@ class DecoderStack(keras.layers.Layer):
                     segment_ids=segment_ids,
                     cache=block_cache,
                     cache_update_index=cache_update_index,
+                    # Where it is computed again, there is no call around it to take this from.
+                    training=training,
                 )
 
             if cache is not None:
                 x, new = apply(x, *biases.values())
                 updated.append(new)
             elif self.gradient_checkpointing:
-                # What needs a gradient must be an argument: TensorFlow forgets what is captured.
-                x = keras.remat(apply)(x, *biases.values())
+                x, losses = rematerialize(block, apply)(x, *biases.values())
+                self.add_loss(losses)
             else:
                 x = apply(x, *biases.values())
             if layer_intercept_fn is not None:

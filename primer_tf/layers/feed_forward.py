@@ -20,6 +20,7 @@ class FeedForward(keras.layers.Layer):
         gated: Whether a second, linear projection multiplies the activated one.
         use_bias: Whether the dense layers have biases.
         dropout: Rate of dropout on the hidden layer.
+        initializer_scale: Variance of the initial kernels times their fan in.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -43,6 +44,7 @@ class FeedForward(keras.layers.Layer):
         gated=False,
         use_bias=True,
         dropout=0.0,
+        initializer_scale=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,6 +54,7 @@ class FeedForward(keras.layers.Layer):
         self.gated = gated
         self.use_bias = use_bias
         self.dropout = dropout
+        self.initializer_scale = initializer_scale
 
     def build(self, input_shape):
         """Creates the dense layers for `C` channels."""
@@ -62,8 +65,10 @@ class FeedForward(keras.layers.Layer):
             return keras.layers.Dense(
                 units,
                 use_bias=self.use_bias,
-                # Mesh TensorFlow's default: truncated normal, 1 / sqrt(fan in), uncorrected.
-                kernel_initializer=keras.initializers.TruncatedNormal(stddev=inputs**-0.5),
+                # As in Mesh TensorFlow, not corrected for the truncation.
+                kernel_initializer=keras.initializers.TruncatedNormal(
+                    stddev=(self.initializer_scale / inputs) ** 0.5
+                ),
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -98,4 +103,5 @@ class FeedForward(keras.layers.Layer):
             "gated": self.gated,
             "use_bias": self.use_bias,
             "dropout": self.dropout,
+            "initializer_scale": self.initializer_scale,
         }

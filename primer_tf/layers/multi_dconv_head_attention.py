@@ -23,6 +23,8 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         kernel_size: Width of the convolutions; `None` for attention without them.
         shared_query_key: Whether queries are projected from the keys.
         dropout: Rate of dropout on the attention weights.
+        initializer_scale: Variance times fan in of the initial kernel from keys to queries, with
+            `shared_query_key`. That of the other projections is given by T5.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -55,6 +57,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         kernel_size=3,
         shared_query_key=False,
         dropout=0.0,
+        initializer_scale=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +71,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.shared_query_key = shared_query_key
         self.dropout = dropout
+        self.initializer_scale = initializer_scale
 
     def build(self, input_shape):
         """Creates the projections and convolutions for `C` channels."""
@@ -108,7 +112,9 @@ class MultiDConvHeadAttention(keras.layers.Layer):
                 "query",
                 inner_shape,
                 inner_dim,
-                keras.initializers.TruncatedNormal(stddev=inner_dim**-0.5),
+                keras.initializers.TruncatedNormal(
+                    stddev=(self.initializer_scale / inner_dim) ** 0.5
+                ),
             )
         self.convolutions = {}
         if self.kernel_size is not None:
@@ -248,4 +254,5 @@ class MultiDConvHeadAttention(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "shared_query_key": self.shared_query_key,
             "dropout": self.dropout,
+            "initializer_scale": self.initializer_scale,
         }

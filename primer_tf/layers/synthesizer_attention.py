@@ -91,5 +91,6 @@ class SynthesizerAttention(MultiDConvHeadAttention):
         """Returns the constructor arguments."""
         config = {**super().get_config(), "max_length": self.max_length}
         # Not arguments of this layer.
-        del config["kernel_size"], config["shared_query_key"]
+        for name in ("kernel_size", "shared_query_key", "initializer_scale"):
+            del config[name]
         return config

@@ -11,15 +11,21 @@ from primer_tf.layers import (
     EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
+    SwitchFeedForward,
     SynthesizerAttention,
 )
 from primer_tf.models.presets import PRESETS
+
+
+def _pick(arguments, *names):
+    return {name: arguments[name] for name in names}
+
 
 # What a block can be made of, and which layer each name stands for, given a backbone's arguments.
 SUBLAYERS = {
     "attention": lambda a: (
         MultiDConvHeadAttention,
-        {k: a[k] for k in ("num_heads", "head_dim", "kernel_size", "shared_query_key")},
+        _pick(a, "num_heads", "head_dim", "kernel_size", "shared_query_key", "initializer_scale"),
     ),
     "double_heads_attention": lambda a: (
         MultiDConvHeadAttention,
@@ -27,16 +33,21 @@ SUBLAYERS = {
     ),
     "synthesizer_attention": lambda a: (
         SynthesizerAttention,
-        {
-            "num_heads": a["num_heads"],
-            "head_dim": a["head_dim"],
-            "max_length": a["synthesizer_length"],
-        },
+        {**_pick(a, "num_heads", "head_dim"), "max_length": a["synthesizer_length"]},
     ),
     "evolved_convolution": lambda a: (EvolvedConvolution, {}),
     "feed_forward": lambda a: (
         FeedForward,
-        {k: a[k] for k in ("intermediate_dim", "activation", "gated")},
+        _pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
+    ),
+    "switch_feed_forward": lambda a: (
+        SwitchFeedForward,
+        {
+            **_pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
+            **_pick(a, "num_experts", "capacity_factor", "eval_capacity_factor"),
+            **_pick(a, "min_expert_capacity", "group_size", "router_jitter"),
+            **_pick(a, "load_balance_loss", "router_z_loss"),
+        },
     ),
 }
 
@@ -107,7 +118,7 @@ class PrimerBackbone(Backbone):
         head_dim: Channels of a head, `D` (`d_kv`).
         block: Names of a block's sublayers, in order: "attention", "double_heads_attention" (twice
             the heads at half the size), "synthesizer_attention", "evolved_convolution",
-            "feed_forward".
+            "feed_forward", "switch_feed_forward" (one expert for each token).
         kernel_size: Width of the convolutions after Q, K and V of "attention"; `None` for none.
         shared_query_key: Whether its queries are projected from the keys (full Primer).
         activation: Name of the feed-forward layers' activation.
@@ -120,7 +131,17 @@ class PrimerBackbone(Backbone):
         max_sequence_length: Longest sequence the model is meant for. No weight depends on it:
             `from_preset(..., max_sequence_length=4096)` raises it.
         gradient_checkpointing: Whether gradients recompute each block's activations.
+        initializer_scale: Variance times fan in of the initial kernels of feed-forward layers and
+            of the projection from keys to queries.
         synthesizer_length: Positions for which "synthesizer_attention" learns scores.
+        num_experts: Experts of "switch_feed_forward", and for the same layer, see there:
+        capacity_factor: Their capacity in training,
+        eval_capacity_factor: and out of training,
+        min_expert_capacity: and at least.
+        group_size: Tokens that compete for it.
+        router_jitter: Noise of the router in training.
+        load_balance_loss: Factor of the loss that balances the experts.
+        router_z_loss: Factor of the router's z-loss.
         dtype: dtype or policy of the computations and weights.
         **kwargs: Arguments of `keras_hub.models.Backbone`.
 
@@ -162,7 +183,16 @@ class PrimerBackbone(Backbone):
         max_distance=128,
         max_sequence_length=512,
         gradient_checkpointing=False,
+        initializer_scale=1.0,
         synthesizer_length=512,
+        num_experts=32,
+        capacity_factor=1.25,
+        eval_capacity_factor=2.0,
+        min_expert_capacity=4,
+        group_size=1024,
+        router_jitter=0.01,
+        load_balance_loss=0.01,
+        router_z_loss=0.0,
         dtype=None,
         **kwargs,
     ):
@@ -185,7 +215,16 @@ class PrimerBackbone(Backbone):
             "max_distance": max_distance,
             "max_sequence_length": max_sequence_length,
             "gradient_checkpointing": gradient_checkpointing,
+            "initializer_scale": initializer_scale,
             "synthesizer_length": synthesizer_length,
+            "num_experts": num_experts,
+            "capacity_factor": capacity_factor,
+            "eval_capacity_factor": eval_capacity_factor,
+            "min_expert_capacity": min_expert_capacity,
+            "group_size": group_size,
+            "router_jitter": router_jitter,
+            "load_balance_loss": load_balance_loss,
+            "router_z_loss": router_z_loss,
         }
         check_block(arguments)
         token_embedding = keras.layers.ReversibleEmbedding(

@@ -38,7 +38,8 @@ def value_and_gradients(function, variables):
         import jax
 
         def stateless(values):
-            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            mapping = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(mapping, collect_losses=True):
                 return function()
 
         value, gradients = jax.value_and_grad(stateless)([v.value for v in variables])

@@ -150,3 +150,45 @@ def feed_forward(x, weights, activation):
     if "linear" in weights:
         hidden = hidden * (x @ weights["linear"] + weights["linear_bias"])
     return hidden @ weights["output"] + weights["output_bias"]
+
+
+def switch_feed_forward(x, weights, activation, capacity_factor, group_size, padding_mask=None):
+    """Returns the output, the load-balancing loss and the router's z-loss, both without factors.
+
+    Token by token, in order: an expert that has its share of a group takes no more.
+    """
+    batch, length, channels = x.shape
+    count = batch * length
+    groups = max(1, count // group_size)
+    while count % groups:
+        groups += 1
+    size = count // groups
+    num_experts = weights["router"].shape[1]
+    capacity = max(min(size, int(size * capacity_factor / num_experts)), 4)
+    tokens = x.reshape(count, channels)
+    real = np.ones(count) if padding_mask is None else np.asarray(padding_mask, float).reshape(-1)
+    logits = tokens @ weights["router"]
+    probabilities = softmax(logits)
+    y = np.zeros_like(tokens)
+    balance = 0.0
+    for group in range(groups):
+        members = range(group * size, (group + 1) * size)
+        load = np.zeros(num_experts, int)
+        share = np.zeros(num_experts)
+        for t in members:
+            e = logits[t].argmax()
+            share[e] += 1 / size
+            if not real[t]:
+                continue
+            load[e] += 1
+            if load[e] > capacity:
+                continue
+            hidden = ACTIVATIONS[activation](tokens[t] @ weights["intermediate"][e])
+            if "linear" in weights:
+                hidden = hidden * (tokens[t] @ weights["linear"][e])
+            y[t] = probabilities[t, e] * (hidden @ weights["output"][e])
+        members = list(members)
+        probability = probabilities[members].mean(0)
+        balance += num_experts * (share * probability).sum() * real[members].mean() / groups
+    log_z = np.log(np.exp(logits).sum(-1))
+    return y.reshape(x.shape), balance, (log_z**2 * real).sum() / real.sum()

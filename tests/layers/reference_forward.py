@@ -25,6 +25,8 @@ def forward(layer, x, read=numpy):
         return evolved_convolution(layer, x, read)
     if isinstance(layer, layers.CausalSeparableConv1D):
         return reference.causal_separable_conv(x, separable_weights(layer, read))
+    if isinstance(layer, layers.SwitchFeedForward):
+        return switch_feed_forward(layer, x, read)[0]
     if isinstance(layer, layers.FeedForward):
         return feed_forward(layer, x, read)
     return stack(layer, x, read)
@@ -64,7 +66,22 @@ def feed_forward(layer, x, read=numpy):
         denses["linear"] = layer.linear_dense
     weights = {name: read(dense.kernel) for name, dense in denses.items()}
     weights |= {f"{name}_bias": read(dense.bias) for name, dense in denses.items()}
-    return reference.feed_forward(x, weights, layer.activation.__name__.replace("silu", "swish"))
+    return reference.feed_forward(x, weights, activation_name(layer))
+
+
+def activation_name(layer):
+    return layer.activation.__name__.replace("silu", "swish")
+
+
+def switch_feed_forward(layer, x, read=numpy, training=False, padding_mask=None):
+    weights = {"router": read(layer.router_kernel), "intermediate": read(layer.intermediate_kernel)}
+    weights["output"] = read(layer.output_kernel)
+    if layer.gated:
+        weights["linear"] = read(layer.linear_kernel)
+    factor = layer.capacity_factor if training else layer.eval_capacity_factor
+    return reference.switch_feed_forward(
+        x, weights, activation_name(layer), factor, layer.group_size, padding_mask
+    )
 
 
 def stack(layer, x, read=numpy):

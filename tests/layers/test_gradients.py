@@ -15,6 +15,7 @@ from primer_tf.layers import (
     FeedForward,
     MultiDConvHeadAttention,
     PrimerNormalization,
+    SwitchFeedForward,
     SynthesizerAttention,
     T5RelativePositionBias,
 )
@@ -43,6 +44,7 @@ LAYERS = {
     "feed_forward_gated": lambda: FeedForward(7, activation="swish", gated=True),
     "synthesizer_attention": lambda: SynthesizerAttention(2, max_length=6),
     "evolved_convolution": lambda: EvolvedConvolution(),
+    "switch_feed_forward": lambda: SwitchFeedForward(7, num_experts=3, eval_capacity_factor=0.5),
     "stack": stack,
     "stack_checkpointed": lambda: stack(gradient_checkpointing=True),
 }

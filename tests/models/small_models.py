@@ -17,6 +17,14 @@ VARIANTS = {
         "kernel_size": None,
         "activation": "swish",
     },
+    "switch": {
+        "block": ("attention", "feed_forward", "attention", "switch_feed_forward"),
+        "num_layers": 1,
+        "num_experts": 4,
+        # Room for all tokens in one expert: decoding with a cache drops none either.
+        "eval_capacity_factor": 4.0,
+        "initializer_scale": 0.1,
+    },
     "synthesizer": {"block": ("synthesizer_attention", "feed_forward"), "activation": "relu"},
     "plusplus": {"kernel_size": None, "activation": "swish", "gated": True, "normalization": "rms"},
 }
@@ -36,7 +44,7 @@ def make_model(variant, preprocessor, **kwargs):
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
 
     keras.utils.set_random_seed(0)
-    backbone = PrimerBackbone(**SMALL, **VARIANTS[variant], **kwargs)
+    backbone = PrimerBackbone(**{**SMALL, **VARIANTS[variant], **kwargs})
     rng = np.random.default_rng(0)
     for weight in backbone.trainable_variables:
         if "token_embedding" not in weight.path:

@@ -129,10 +129,13 @@ def test_int8(preprocessor, tmp_path):
     np.testing.assert_array_equal(logits(PrimerCausalLM.from_preset(str(tmp_path))), after)
 
 
-def test_gradient_checkpointing_changes_no_update(preprocessor):
+@pytest.mark.parametrize("variant, dropout", [("primer", 0.0), ("switch", 0.3)])
+def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout):
+    """Nor with what is random, the dropout and the router's noise, and with the router's loss."""
     weights = []
     for checkpointing in (False, True):
-        model = make_model("primer", preprocessor, gradient_checkpointing=checkpointing)
+        kwargs = {"dropout": dropout, "gradient_checkpointing": checkpointing}
+        model = make_model(variant, preprocessor, **kwargs)
         model.compile(keras.optimizers.SGD(0.1))
         model.fit(SENTENCES, batch_size=4, verbose=0)
         weights.append([ops.convert_to_numpy(v) for v in model.trainable_variables])

@@ -17,6 +17,7 @@ from primer_tf.layers import (
     MultiDConvHeadAttention,
     PrimerNormalization,
     ResidualSublayer,
+    SwitchFeedForward,
     SynthesizerAttention,
 )
 from primer_tf.models import (
@@ -63,6 +64,11 @@ class LayerTest(TestCase):
 
     def test_evolved_convolution(self):
         self.check(EvolvedConvolution, {}, (11 + 3) + 2 * (7 + 3) + 2)
+
+    def test_switch_feed_forward(self):
+        kwargs = {"intermediate_dim": 7, "num_experts": 3, "gated": True, "dropout": 0.1}
+        # A generator each for jitter and dropout.
+        self.check(SwitchFeedForward, kwargs, 4, expected_num_non_trainable_variables=2)
 
     def test_synthesizer_attention(self):
         self.check(SynthesizerAttention, {"num_heads": 3, "max_length": 6}, 5)

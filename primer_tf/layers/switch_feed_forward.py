@@ -1,0 +1,325 @@
+"""Mixture of feed-forward experts with top-1 routing, of the Switch Transformer."""
+
+import keras
+from keras import ops
+
+from primer_tf.layers import activations
+from primer_tf.layers.precision import at_least_float32
+from primer_tf.layers.shape_checks import check_positive, check_rank
+
+# Tokens of one expert that are computed together in decoding.
+BLOCK_SIZE = 32
+
+
+def _least(a, b):
+    """Returns the smaller of two sizes, each an integer or a tensor."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
+
+
+@keras.saving.register_keras_serializable(package="primer_tf")
+class SwitchFeedForward(keras.layers.Layer):
+    """Feed-forward experts, each token sent to one of them (Fedus et al. 2021, section 2).
+
+    A router gives each token a probability for each expert, `p = softmax(x Wr)`, in float32. The
+    token goes to the most probable expert `e`: `y = p_e * (f(x W_e) Wo_e)`, no biases; gated
+    experts are as in `FeedForward`. Source: `_switch_gating` and `transformer_moe_layer_v1` of
+    `mesh_tensorflow.transformer.moe`.
+
+    Tokens compete: the `B * T` tokens, row after row, are split into groups (the fewest of equal
+    size, which is about `group_size`), and an expert takes `capacity_factor / num_experts` of a
+    group. Tokens that come later are dropped: `y` is zero there. So the output depends on the
+    other rows of the batch. In decoding with a cache it does not, on purpose: there is no capacity
+    and no token is dropped, because what a model says to one user must not depend on who else
+    asks. Where no expert is over capacity both give the same.
+
+    In training the router sees `x` times uniform noise from `1 - router_jitter` to
+    `1 + router_jitter`, and two losses are added (`add_loss`; neither in evaluation):
+
+    - `load_balance_loss` times `E * sum_e f_e P_e`, the mean over groups, where `f_e` is the share
+      of the group's tokens whose most probable expert is `e` and `P_e` the mean of their `p_e`; 1
+      when balanced. A group with padding counts by its share of real tokens.
+    - `router_z_loss` times the mean of `logsumexp(x Wr)^2` over real tokens (Zoph et al. 2022,
+      section 3.3).
+
+    Args:
+        intermediate_dim: Width of an expert's hidden layer, `F`.
+        num_experts: Number of experts, `E`.
+        activation: Name or function, `f`.
+        gated: Whether a second, linear projection multiplies the activated one.
+        dropout: Rate of dropout on the hidden layer.
+        capacity_factor: Capacity in training, relative to an equal share of the tokens.
+        eval_capacity_factor: The same out of training.
+        min_expert_capacity: The least capacity, in tokens of a group.
+        group_size: Tokens in a group.
+        router_jitter: Half the width of the noise.
+        load_balance_loss: Factor of the first loss.
+        router_z_loss: Factor of the second.
+        initializer_scale: Variance of the initial kernels times their fan in. The paper advises 0.1
+            (section 2.4).
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        x: `[B, T, C]`.
+        position_bias, segment_ids, cache_update_index: Not used; the layer takes what attention
+            takes.
+        padding_mask: `[B, T]`, true at real tokens; the others go to no expert. Optional, and not
+            for use with `cache`.
+        cache: What `build_cache` returned, in decoding.
+
+    Returns:
+        `[B, T, C]`, and with `cache` also the cache.
+
+    Raises:
+        ValueError: A size or factor that is not positive, unknown activation, or `x` of the wrong
+            rank.
+
+    Example:
+
+    >>> SwitchFeedForward(2048, num_experts=4)(keras.random.normal((2, 5, 512))).shape
+    """
+
+    def __init__(
+        self,
+        intermediate_dim,
+        num_experts,
+        activation="relu",
+        gated=False,
+        dropout=0.0,
+        capacity_factor=1.25,
+        eval_capacity_factor=2.0,
+        min_expert_capacity=4,
+        group_size=1024,
+        router_jitter=0.01,
+        load_balance_loss=0.01,
+        router_z_loss=0.0,
+        initializer_scale=1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive(self, "intermediate_dim", intermediate_dim)
+        check_positive(self, "num_experts", num_experts)
+        check_positive(self, "min_expert_capacity", min_expert_capacity)
+        check_positive(self, "group_size", group_size)
+        for name, factor in (
+            ("capacity_factor", capacity_factor),
+            ("eval_capacity_factor", eval_capacity_factor),
+            ("initializer_scale", initializer_scale),
+        ):
+            if factor <= 0:
+                raise ValueError(f"SwitchFeedForward needs `{name}` above 0; received {factor!r}.")
+        self.intermediate_dim = intermediate_dim
+        self.num_experts = num_experts
+        self.activation = activations.get(activation)
+        self.gated = gated
+        self.dropout = dropout
+        self.capacity_factor = capacity_factor
+        self.eval_capacity_factor = eval_capacity_factor
+        self.min_expert_capacity = min_expert_capacity
+        self.group_size = group_size
+        self.router_jitter = router_jitter
+        self.load_balance_loss = load_balance_loss
+        self.router_z_loss = router_z_loss
+        self.initializer_scale = initializer_scale
+        if router_jitter:
+            self.seed_generator = keras.random.SeedGenerator()
+
+    def build(self, input_shape):
+        """Creates the router and the experts for `C` channels."""
+        check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
+        hidden_dim = input_shape[-1]
+
+        def kernel(name, fan_in, *shape, **kwargs):
+            stddev = (self.initializer_scale / fan_in) ** 0.5
+            initializer = keras.initializers.TruncatedNormal(stddev=stddev)
+            return self.add_weight(name=name, shape=shape, initializer=initializer, **kwargs)
+
+        experts, width = self.num_experts, self.intermediate_dim
+        self.router_kernel = kernel(
+            "router_kernel", hidden_dim, hidden_dim, experts, autocast=False
+        )
+        self.intermediate_kernel = kernel(
+            "intermediate_kernel", hidden_dim, experts, hidden_dim, width
+        )
+        if self.gated:
+            self.linear_kernel = kernel("linear_kernel", hidden_dim, experts, hidden_dim, width)
+        self.output_kernel = kernel("output_kernel", width, experts, width, hidden_dim)
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def build_cache(self, batch_size, max_length):
+        """Returns an empty cache: a token's output depends on that token alone."""
+        return ()
+
+    def call(
+        self,
+        x,
+        position_bias=None,
+        padding_mask=None,
+        segment_ids=None,
+        cache=None,
+        cache_update_index=0,
+        training=None,
+    ):
+        """Applies to every token of `x` the expert that the router chooses."""
+        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        tokens = ops.reshape(x, (-1, x.shape[-1]))
+        logits = self._router_logits(tokens, training)
+        if cache is not None:
+            y = self._apply_in_blocks(tokens, logits, _least(ops.shape(x)[1], BLOCK_SIZE))
+            return ops.reshape(y, ops.shape(x)), cache
+        real = None if padding_mask is None else ops.reshape(padding_mask, (-1,))
+        y = self._apply_in_groups(tokens, logits, real, training)
+        return ops.reshape(y, ops.shape(x))
+
+    def _router_logits(self, tokens, training):
+        inputs = at_least_float32(tokens)
+        if training and self.router_jitter:
+            inputs = inputs * keras.random.uniform(
+                ops.shape(inputs),
+                1.0 - self.router_jitter,
+                1.0 + self.router_jitter,
+                dtype=inputs.dtype,
+                seed=self.seed_generator,
+            )
+        return ops.matmul(inputs, ops.cast(self.router_kernel, inputs.dtype))
+
+    def _apply_in_groups(self, tokens, logits, real, training):
+        """Applies the experts with limited capacity to tokens `[N, C]`; `real` is `[N]`."""
+        count = ops.shape(tokens)[0]
+        groups, size = self._groups(count)
+        capacity = self._capacity(size, training)
+        grouped = (groups, size, self.num_experts)
+        logits = ops.reshape(logits, grouped)
+        probabilities = ops.softmax(logits, axis=-1)
+        expert = ops.argmax(logits, axis=-1)
+        chosen = ops.one_hot(expert, self.num_experts, dtype=logits.dtype)
+        gate = ops.sum(probabilities * chosen, axis=-1)
+        if real is None:
+            real = ops.ones((groups, size), dtype=logits.dtype)
+        else:
+            real = ops.cast(ops.reshape(real, (groups, size)), logits.dtype)
+        if training:
+            self.add_loss(self._losses_of_router(logits, probabilities, chosen, real))
+
+        # The place of a token in its expert's part of the group, in the order of the tokens.
+        chosen = chosen * real[:, :, None]
+        place = ops.sum((ops.cumsum(chosen, axis=1) - chosen) * chosen, axis=-1)
+        place = ops.cast(place, "int32")
+        taken = ops.logical_and(ops.less(place, capacity), ops.greater(real, 0))
+        group = ops.arange(groups, dtype="int32")[:, None]
+        slots = groups * capacity
+        slot = (ops.cast(expert, "int32") * groups + group) * capacity + place
+        slot = ops.where(taken, slot, self.num_experts * slots)
+
+        slot, gate = ops.reshape(slot, (-1,)), ops.reshape(gate, (-1, 1))
+        inputs = self._dispatch(tokens, slot, self.num_experts * slots)
+        inputs = ops.reshape(inputs, (self.num_experts, slots, tokens.shape[-1]))
+        outputs = self._expert(inputs, *self._kernels(), training=training)
+        return self._collect(outputs, slot) * ops.cast(gate, tokens.dtype)
+
+    def _apply_in_blocks(self, tokens, logits, block):
+        """Applies the experts to all tokens `[N, C]`, `block` tokens of one expert at a time."""
+        count = ops.shape(tokens)[0]
+        expert = ops.argmax(logits, axis=-1)
+        gate = ops.max(ops.softmax(logits, axis=-1), axis=-1, keepdims=True)
+        chosen = ops.one_hot(expert, self.num_experts, dtype="int32")
+        place = ops.sum((ops.cumsum(chosen, axis=0) - chosen) * chosen, axis=-1)
+        # Each expert has as many blocks as its tokens need.
+        blocks_of_expert = (ops.sum(chosen, axis=0) + block - 1) // block
+        ends = ops.cumsum(blocks_of_expert)
+        slot = ops.take(ends - blocks_of_expert, expert) * block + place
+        # There are never more than this, however the tokens are spread.
+        blocks = _least(count, (count + self.num_experts * (block - 1)) // block)
+        expert_of_block = ops.sum(
+            ops.cast(ops.arange(blocks, dtype="int32")[:, None] >= ends[None, :], "int32"), axis=-1
+        )
+        expert_of_block = ops.minimum(expert_of_block, self.num_experts - 1)
+
+        def apply(arguments):
+            inputs, expert = arguments
+            return self._expert(inputs, *(ops.take(k, expert, axis=0) for k in self._kernels()))
+
+        inputs = self._dispatch(tokens, slot, blocks * block)
+        inputs = ops.reshape(inputs, (blocks, block, tokens.shape[-1]))
+        outputs = ops.map(apply, (inputs, expert_of_block))
+        return self._collect(outputs, slot) * ops.cast(gate, tokens.dtype)
+
+    def _groups(self, count):
+        """Returns how many groups there are of `count` tokens, and their size."""
+        if isinstance(count, int):
+            groups = max(1, count // self.group_size)
+            while count % groups:
+                groups += 1
+            return groups, count // groups
+        groups = ops.arange(1, count + 1, dtype="int32")
+        fits = ops.logical_and(
+            ops.greater_equal(groups, count // self.group_size), ops.equal(count % groups, 0)
+        )
+        groups = ops.min(ops.where(fits, groups, count))
+        return groups, count // groups
+
+    def _capacity(self, size, training):
+        """Returns how many tokens of a group of `size` an expert takes."""
+        factor = self.capacity_factor if training else self.eval_capacity_factor
+        if isinstance(size, int):
+            share = int(size * factor / self.num_experts)
+            return max(min(size, share), self.min_expert_capacity)
+        share = ops.cast(ops.cast(size, "float64") * factor / self.num_experts, "int32")
+        return ops.maximum(ops.minimum(size, share), self.min_expert_capacity)
+
+    def _losses_of_router(self, logits, probabilities, chosen, real):
+        share, probability = ops.mean(chosen, axis=1), ops.mean(probabilities, axis=1)
+        balance = self.num_experts * ops.sum(share * probability, axis=-1)
+        loss = self.load_balance_loss * ops.mean(balance * ops.mean(real, axis=1))
+        if self.router_z_loss:
+            squares = ops.square(ops.logsumexp(logits, axis=-1))
+            loss = loss + self.router_z_loss * ops.sum(squares * real) / ops.sum(real)
+        return loss
+
+    def _dispatch(self, tokens, slot, slots):
+        """Returns for each slot the token that is in it, or zeros; the slot `slots` is nowhere."""
+        count = ops.shape(tokens)[0]
+        token = ops.arange(1, count + 1, dtype="int32")
+        token_in_slot = ops.scatter(slot[:, None], token, (slots + 1,))[:slots]
+        return ops.take(ops.pad(tokens, ((1, 0), (0, 0))), token_in_slot, axis=0)
+
+    def _collect(self, outputs, slot):
+        """Returns for each token what is in its slot, or zeros if that is nowhere."""
+        outputs = ops.reshape(outputs, (-1, outputs.shape[-1]))
+        return ops.take(ops.pad(outputs, ((0, 1), (0, 0))), slot, axis=0)
+
+    def _kernels(self):
+        kernels = [self.intermediate_kernel, self.output_kernel]
+        kernels += [self.linear_kernel] if self.gated else []
+        return [ops.cast(kernel, self.compute_dtype) for kernel in kernels]
+
+    def _expert(self, x, intermediate, output, linear=None, training=False):
+        """Applies experts to `[..., K, C]`, one for each leading index."""
+        hidden = self.activation(ops.matmul(x, intermediate))
+        if linear is not None:
+            hidden = hidden * ops.matmul(x, linear)
+        hidden = self.dropout_layer(hidden, training=training)
+        return ops.matmul(hidden, output)
+
+    def compute_output_spec(self, x, cache=None, **kwargs):
+        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
+        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        return output if cache is None else (output, cache)
+
+    def get_config(self):
+        """Returns the constructor arguments."""
+        return {
+            **super().get_config(),
+            "intermediate_dim": self.intermediate_dim,
+            "num_experts": self.num_experts,
+            "activation": keras.activations.serialize(self.activation),
+            "gated": self.gated,
+            "dropout": self.dropout,
+            "capacity_factor": self.capacity_factor,
+            "eval_capacity_factor": self.eval_capacity_factor,
+            "min_expert_capacity": self.min_expert_capacity,
+            "group_size": self.group_size,
+            "router_jitter": self.router_jitter,
+            "load_balance_loss": self.load_balance_loss,
+            "router_z_loss": self.router_z_loss,
+            "initializer_scale": self.initializer_scale,
+        }
