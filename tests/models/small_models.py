@@ -18,8 +18,7 @@ VARIANTS = {
         "activation": "swish",
     },
     "switch": {
-        "block": ("attention", "feed_forward", "attention", "switch_feed_forward"),
-        "num_layers": 1,
+        "block": ("attention", "switch_feed_forward"),
         "num_experts": 4,
         # Room for all tokens in one expert: decoding with a cache drops none either.
         "eval_capacity_factor": 4.0,
