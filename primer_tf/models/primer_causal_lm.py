@@ -1,10 +1,15 @@
 """Language model with generation and scoring."""
 
+import contextlib
+
 import keras
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
+from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
+from primer_tf.layers.linear_cross_entropy import linear_cross_entropy, token_losses
 from primer_tf.models.presets import PRESETS
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
@@ -32,6 +37,10 @@ class PrimerCausalLM(CausalLM):
     Returns:
         Logits `[B, T, V]`.
 
+    `fit` and `evaluate` never hold those: with a `NextTokenLoss`, and no metric on logits but
+    `SparseCategoricalAccuracy`, the loss is made straight from the hidden states, a chunk of tokens
+    at a time. Any other loss or metric gets the logits.
+
     Example:
 
     >>> tokenizer = PrimerTokenizer("vocabulary.model")
@@ -51,10 +60,13 @@ class PrimerCausalLM(CausalLM):
         inputs = backbone.input
         outputs = self._logits(backbone(inputs))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._ends_before_logits = False
 
     def _logits(self, hidden_states):
-        scale = self.backbone.hidden_dim**-0.5
-        return self.backbone.token_embedding(hidden_states * scale, reverse=True)
+        return self.backbone.token_embedding(self._scaled(hidden_states), reverse=True)
+
+    def _scaled(self, hidden_states):
+        return hidden_states * self.backbone.hidden_dim**-0.5
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
@@ -72,13 +84,22 @@ class PrimerCausalLM(CausalLM):
             own["preprocessor"] = PrimerCausalLMPreprocessor.from_preset(preset)
         return cls(backbone=backbone, **own)
 
-    def compile(self, optimizer="auto", loss="auto", jit_compile="auto", **kwargs):
+    @no_automatic_dependency_tracking  # Keras counts the metrics among the model's already
+    def compile(
+        self,
+        optimizer="auto",
+        loss="auto",
+        jit_compile="auto",
+        weighted_metrics="auto",
+        **kwargs,
+    ):
         """Configures training and generation, with T5's training by default.
 
         Args:
             optimizer: Default: `T5Adafactor` on an `RsqrtSchedule`.
             loss: Default: `NextTokenLoss` with T5's z-loss of 1e-4.
             jit_compile: Default: true on TensorFlow and JAX.
+            weighted_metrics: Default: `keras.metrics.SparseCategoricalAccuracy`.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
         if optimizer == "auto":
@@ -87,7 +108,97 @@ class PrimerCausalLM(CausalLM):
             loss = NextTokenLoss(z_loss=1e-4)
         if jit_compile == "auto":
             jit_compile = JIT_COMPILE
-        super().compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile, **kwargs)
+        if weighted_metrics == "auto":
+            weighted_metrics = [keras.metrics.SparseCategoricalAccuracy()]
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            jit_compile=jit_compile,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
+        )
+        self._accuracies = weighted_metrics or []
+        self._needs_logits = (
+            type(loss) is not NextTokenLoss
+            or loss.reduction != "mean_with_sample_weight"
+            or bool(kwargs.get("metrics"))
+            or any(type(m) is not keras.metrics.SparseCategoricalAccuracy for m in self._accuracies)
+        )
+
+    def call(self, inputs, training=None, mask=None):
+        """Returns logits, or hidden states where the loss is made from them."""
+        if self._ends_before_logits:
+            return self.backbone(inputs, training=training)
+        return super().call(inputs, training=training, mask=mask)
+
+    @contextlib.contextmanager
+    def _without_logits(self):
+        # The embedding must be what it is called: not quantized, and the head not another matrix.
+        tied = self.backbone.token_embedding.quantization_mode is None
+        self._ends_before_logits = tied and not self._needs_logits
+        try:
+            yield
+        finally:
+            self._ends_before_logits = False
+
+    def train_step(self, *args, **kwargs):
+        """One step of `fit`."""
+        with self._without_logits():
+            return super().train_step(*args, **kwargs)
+
+    def test_step(self, *args, **kwargs):
+        """One step of `evaluate`."""
+        with self._without_logits():
+            return super().test_step(*args, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the loss, given logits, or hidden states where the loss is made from them."""
+        if not self._ends_before_logits:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        weights = ops.ones_like(y) if sample_weight is None else sample_weight
+        weights = ops.cast(ops.reshape(weights, (-1,)), "float32")
+        targets = ops.reshape(y, (-1,))
+        total_weight = ops.maximum(ops.sum(weights), keras.config.epsilon())
+        options = (self.loss.z_loss, self.loss.label_smoothing)
+        if training:
+            table = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
+            hidden_states = ops.reshape(self._scaled(y_pred), (-1, y_pred.shape[-1]))
+            loss, correct = ops.unstack(
+                linear_cross_entropy(hidden_states, table, targets, weights, *options), 2
+            )
+        else:
+            losses, correct = self.token_losses(y_pred, targets, *options)
+            loss, correct = ops.sum(weights * losses), ops.sum(weights * correct)
+        for metric in self._accuracies:
+            keras.metrics.Mean.update_state(metric, correct / total_weight, total_weight)
+        loss = scale_loss_for_distribution(loss / total_weight)
+        return loss + sum(self._aggregate_additional_loss(extra) for extra in self.losses)
+
+    def token_losses(self, hidden_states, targets, z_loss=0.0, label_smoothing=0.0):
+        """Returns what each token costs, without holding all logits.
+
+        Args:
+            hidden_states: What the backbone returns, `[..., C]`.
+            targets: `[...]` integers.
+            z_loss: Factor of the z-loss.
+            label_smoothing: Share of the target distribution that is spread evenly.
+
+        Returns:
+            `(losses, correct)`, both flat, one entry a token: losses in nats, and one where the
+            target had the largest logit, else zero.
+        """
+        hidden_states = ops.reshape(self._scaled(hidden_states), (-1, hidden_states.shape[-1]))
+        table = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
+        targets = ops.reshape(targets, (-1,))
+        return token_losses(hidden_states, table, targets, z_loss, label_smoothing)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the metrics, those that `compute_loss` has not, and returns all results."""
+        if not self._ends_before_logits:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            self._compile_metrics.build(y, y_pred)
+        return self.get_metrics_result()
 
     def generate(self, inputs, max_length=None, **kwargs):
         """Generates text as `keras_hub.models.CausalLM.generate` does.

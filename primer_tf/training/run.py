@@ -17,7 +17,6 @@ from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.evaluation import Evaluator
-from primer_tf.training.jit import JIT_COMPILE
 from primer_tf.training.progress import History, Progress
 from primer_tf.training.vocabulary import train_vocabulary
 
@@ -135,14 +134,13 @@ def _train(config, output, started, documents, held_out, report):
     validation = TokenChunks.from_documents(held_out, tokenizer, config.sequence_length)
     _record(config, output, proto, chunks.tokens, started)
 
-    # A plain Keras model on the same weights: what is trained on are tokens, not strings.
-    trained = keras.Model(model.inputs, model.outputs[0])
+    # The same weights without a preprocessor: what is trained on are tokens, not strings.
+    trained = PrimerCausalLM(model.backbone)
     trained.compile(
         optimizer=T5Adafactor(
             RsqrtSchedule(config.warmup_steps, config.learning_rate_scale, config.ramp_up_steps)
         ),
         loss=NextTokenLoss(z_loss=config.z_loss),
-        jit_compile=JIT_COMPILE,
     )
     # With no variable left to create, TensorFlow traces the first step once instead of twice.
     trained.optimizer.build(trained.trainable_variables)
