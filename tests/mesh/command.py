@@ -16,8 +16,8 @@ class Failure(Exception):
     """The command ended with a non-zero exit status; the message is what it printed."""
 
 
-def t5(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bindings):
-    """Runs `t5_mesh_transformer` with our gin files and returns what it printed to stderr.
+def arguments(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bindings):
+    """Returns the arguments of a `t5_mesh_transformer` command.
 
     Args:
       model_dir: a path.
@@ -27,14 +27,7 @@ def t5(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bind
       flags: more flags.
       files: more gin files.
       **bindings: gin bindings, by name.
-
-    Raises:
-      Failure: if the command fails.
     """
-    import gin
-    from absl import flags as absl_flags
-    from t5.models import mesh_transformer_main
-
     defaults = SMALL_BATCH if model else {**SMALL_BATCH, **SMALL_MODEL}
     if run in ("train", "perplexity_eval", "score", "score_task"):
         defaults = {**defaults, **SHORT}
@@ -44,9 +37,26 @@ def t5(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bind
         f"hardware/{hardware}.gin",
         *files,
     ]
-    argv = ["t5_mesh_transformer", f"--model_dir={model_dir}", *flags]
-    argv += [f"--gin_file={name}" for name in names]
-    argv += [f"--gin_param={key} = {value!r}" for key, value in {**defaults, **bindings}.items()]
+    bindings = {**defaults, **bindings}
+    return [
+        f"--model_dir={model_dir}",
+        *flags,
+        *(f"--gin_file={name}" for name in names),
+        *(f"--gin_param={key} = {value!r}" for key, value in bindings.items()),
+    ]
+
+
+def t5(*args, **kwargs):
+    """Runs `t5_mesh_transformer` and returns what it printed to stderr; see `arguments`.
+
+    Raises:
+      Failure: if the command fails.
+    """
+    import gin
+    from absl import flags as absl_flags
+    from t5.models import mesh_transformer_main
+
+    argv = ["t5_mesh_transformer", *arguments(*args, **kwargs)]
     for name in absl_flags.FLAGS:
         absl_flags.FLAGS[name].unparse()
     absl_flags.FLAGS(argv)

@@ -1,0 +1,117 @@
+"""The hook that T5's own commands work through, and what it leaves alone."""
+
+import importlib
+import importlib.util
+import logging
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from primer_tf.mesh import runtime
+
+HOOK = Path(runtime.__file__).parents[1] / "import_hook.py"
+TRIGGERS = ("t5", "mesh_tensorflow", "gin.tf")
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    """Returns a function that runs the hook's file anew, and what it installed."""
+    installed = []
+    monkeypatch.setattr(runtime, "install", lambda: installed.append(True))
+    # Without the hook that this Python may have started with.
+    finders = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "_Hook"]
+    monkeypatch.setattr(sys, "meta_path", finders)
+
+    def load():
+        spec = importlib.util.spec_from_file_location("_hook_under_test", HOOK)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+    return load, installed
+
+
+def import_stand_in(name, folder, monkeypatch):
+    """Imports an empty module of that name from a folder."""
+    parts = name.split(".")
+    for depth in range(len(parts)):
+        package = folder.joinpath(*parts[: depth + 1])
+        package.mkdir(exist_ok=True)
+        (package / "__init__.py").touch()
+        monkeypatch.delitem(sys.modules, ".".join(parts[: depth + 1]), raising=False)
+    monkeypatch.syspath_prepend(str(folder))
+    importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_first_import_of_a_trigger_installs_once(name, hook, tmp_path, monkeypatch):
+    load, installed = hook
+    finders = list(sys.meta_path)
+    load()
+    import_stand_in("something_else", tmp_path, monkeypatch)
+    assert not installed
+    import_stand_in(name, tmp_path, monkeypatch)
+    assert installed == [True]
+    assert sys.meta_path == finders
+
+
+def test_the_variable_switches_it_off(hook, tmp_path, monkeypatch):
+    load, installed = hook
+    monkeypatch.setenv("PRIMER_TF_NO_HOOK", "1")
+    finders = list(sys.meta_path)
+    load()
+    assert sys.meta_path == finders
+    import_stand_in("t5", tmp_path, monkeypatch)
+    assert not installed
+
+
+def test_an_error_is_logged_and_the_import_goes_on(hook, tmp_path, monkeypatch, caplog):
+    load, _ = hook
+
+    def fail():
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(runtime, "install", fail)
+    load()
+    with caplog.at_level(logging.ERROR, logger="primer_tf"):
+        import_stand_in("t5", tmp_path, monkeypatch)
+    (record,) = caplog.records
+    assert "t5" in record.getMessage() and "broken on purpose" in record.getMessage()
+
+
+def test_start_of_python_imports_next_to_nothing():
+    """Runs the file as `site` does, in a Python without site-packages."""
+    code = f"import sys, runpy; runpy.run_path({str(HOOK)!r}); print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    for name in ("tensorflow", "gin", "primer_tf", "logging", "importlib.util._abc"):
+        assert name not in printed
+
+
+def test_what_is_there_is_left_alone(monkeypatch):
+    """Where TensorFlow has an Estimator and the rest, nothing is put in its place."""
+    import tensorflow as tf
+    import tensorflow.compat.v1 as tf1
+    from tensorflow.python.framework import ops
+
+    from primer_tf.mesh.runtime import modules, repairs
+
+    real = types.SimpleNamespace(Estimator=object)
+    monkeypatch.setattr(tf, "estimator", real, raising=False)
+    monkeypatch.setattr(tf1, "estimator", real, raising=False)
+    monkeypatch.setattr(tf1.data.experimental, "CheckpointInputPipelineHook", real, raising=False)
+    monkeypatch.setattr(ops, "register_tensor_conversion_function", real, raising=False)
+    monkeypatch.setattr(modules, "_importable", lambda name: True)
+    before = dict(sys.modules)
+    assert modules.supply() is False
+    assert sys.modules == before
+    assert tf.estimator is real and tf1.estimator is real
+    assert tf1.data.experimental.CheckpointInputPipelineHook is real
+    assert ops.register_tensor_conversion_function is real
+
+    # Nor is anything of T5's repaired.
+    monkeypatch.setattr(repairs, "apply_on_import", lambda: pytest.fail("repaired"))
+    monkeypatch.setattr(runtime, "_installed", False)
+    monkeypatch.setattr(runtime, "_add_gin_files", lambda: None)
+    runtime.install()
