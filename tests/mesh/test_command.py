@@ -77,21 +77,51 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
 
 @pytest.mark.slow
 @in_tf1
-def test_microbatches_give_the_whole_batch(tmp_path):
+def test_microbatches_give_the_gradient_of_the_whole_batch(tmp_path):
+    import shutil
+    from unittest import mock
+
     import numpy as np
     import tensorflow.compat.v1 as tf
     from command import corpus, t5
+    from mesh_tensorflow.transformer import utils
 
-    data = corpus(str(tmp_path))
-    key = "serialize_num_microbatches.tokens_per_microbatch_per_replica"
-    values = []
-    for tokens in (None, 32):
-        model = str(tmp_path / f"model{tokens}")
-        t5(model, "train", TRAIN_STEPS=1, **data, **{key: tokens, "mesh_train_dataset_fn.seed": 1})
-        path = tf.train.latest_checkpoint(model)
-        values.append(tf.train.load_checkpoint(path).get_tensor("transformer/embedding"))
-    # Adafactor's first step is nearly the gradient's sign, which rounding turns where it is zero.
-    assert np.isclose(*values, atol=2e-4).mean() > 0.999
+    count, counted = utils.serialize_num_microbatches, []
+
+    def counting(*args, **kwargs):
+        counted.append(count(*args, **kwargs))
+        return counted[-1]
+
+    # With plain gradient descent a step changes each variable by its gradient.
+    descent = tmp_path / "descent.gin"
+    descent.write_text(
+        "utils.run.optimizer = @optimize.SgdOptimizer\n"
+        "utils.run.learning_rate_schedule = 10.0\n"
+        "mesh_train_dataset_fn.seed = 1\n"
+    )
+    data = dict(corpus(str(tmp_path)), files=[str(descent)])
+    start = tmp_path / "start"
+    t5(str(start), "train", TRAIN_STEPS=1, **data)
+    variables = {}
+    for parts, tokens in ((1, None), (2, 64), (4, 32)):
+        model = str(tmp_path / f"model{parts}")
+        shutil.copytree(start, model)
+        key = "serialize_num_microbatches.tokens_per_microbatch_per_replica"
+        with mock.patch.object(utils, "serialize_num_microbatches", counting):
+            t5(model, "train", TRAIN_STEPS=2, **data, **{key: tokens})
+        variables[parts] = tf.train.load_checkpoint(os.path.join(model, "model.ckpt-2"))
+    assert counted == [1, 2, 4]
+    before = tf.train.load_checkpoint(os.path.join(start, "model.ckpt-1"))
+    names = [n for n in before.get_variable_to_shape_map() if n.startswith("transformer/")]
+    assert len(names) > 10
+    for name in names:
+        old = before.get_tensor(name)
+        whole, *sums = (old - variables[parts].get_tensor(name) for parts in (1, 2, 4))
+        assert np.abs(whole).max() > 100 * np.spacing(np.abs(old).max()), name
+        # What is left of a difference of float32 numbers is exact to their last bit.
+        rounding = 2 * np.spacing(np.abs(old).max()) + 1e-6 * np.abs(whole).max()
+        for sum_ in sums:
+            np.testing.assert_allclose(sum_, whole, rtol=1e-4, atol=rounding, err_msg=name)
 
 
 def check_evaluation(folder, text):
