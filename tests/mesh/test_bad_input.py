@@ -104,7 +104,14 @@ def test_decoding_and_scoring_without_checkpoint_or_text(tmp_path):
     assert not (tmp_path / "out-1").exists()
 
 
-@pytest.mark.parametrize("damage", ["garbage", "cut", "gone", "index", "foreign"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut",
+        "foreign",
+        *(pytest.param(d, marks=pytest.mark.slow) for d in ("garbage", "gone", "index")),
+    ],
+)
 @in_tf1
 def test_damaged_and_foreign_checkpoints(tmp_path, damage):
     from command import corpus, failure, t5

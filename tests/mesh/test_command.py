@@ -25,7 +25,7 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     assert "at step 30 of 30" in t5(model, "train", TRAIN_STEPS=30, **data)
 
     # Every checkpoint's perplexity.
-    printed = t5(model, "perplexity_eval", **data, **{"utils.run.perplexity_eval_steps": 2})
+    printed = t5(model, "perplexity_eval", **data, BATCHES=2)
     steps = re.findall(r"at step (\d+): perplexity ([\d.]+)", printed)
     assert [int(step) for step, _ in steps] == [4, 30]
     assert float(steps[1][1]) < float(steps[0][1])

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import types
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,18 @@ def test_what_is_there_is_left_alone(monkeypatch):
     monkeypatch.setattr(runtime, "_installed", False)
     monkeypatch.setattr(runtime, "_add_gin_files", lambda: None)
     runtime.install()
+
+
+def test_packages_that_break_the_set_are_named(monkeypatch, caplog):
+    distribution = metadata.distribution
+
+    def with_nightly(name):
+        return types.SimpleNamespace(name=name) if name == "tfds-nightly" else distribution(name)
+
+    with caplog.at_level(logging.WARNING, logger="primer_tf"):
+        runtime._warn_of_nightly_builds()
+        assert not caplog.records
+        monkeypatch.setattr(metadata, "distribution", with_nightly)
+        runtime._warn_of_nightly_builds()
+    (record,) = caplog.records
+    assert "pip uninstall -y tfds-nightly &&" in record.getMessage()

@@ -69,7 +69,13 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+FAST = ("tiny_primer", "tiny_evolved_transformer")
+EVERY_MODEL = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in MODELS]
+)
+
+
+@EVERY_MODEL
 @in_tf1
 def test_greedy_steps_equal_the_full_forward_pass(name):
     import tensorflow.compat.v1 as tf
@@ -94,7 +100,7 @@ def test_greedy_steps_equal_the_full_forward_pass(name):
     assert compared == 4 * 7 - (5 + 1 + 0 + 3)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@EVERY_MODEL
 @in_tf1
 def test_beam_steps_equal_the_full_forward_pass(name):
     import mesh_tensorflow as mtf
@@ -131,6 +137,7 @@ def test_beam_steps_equal_the_full_forward_pass(name):
     np.testing.assert_allclose(steps[:, :end], whole[:, :end], atol=1e-5)
 
 
+@pytest.mark.slow
 @in_tf1
 def test_best_beam_beats_greedy():
     import mesh_tensorflow as mtf
@@ -169,6 +176,7 @@ def test_best_beam_beats_greedy():
     ).all()
 
 
+@pytest.mark.slow
 @in_tf1
 def test_sampling_follows_the_distribution():
     import tensorflow.compat.v1 as tf

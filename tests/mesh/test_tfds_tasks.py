@@ -75,6 +75,7 @@ def test_targets_are_the_documents_joined_and_cut(tmp_path, tfds_folder):
                 assert len(read) == {"train": 196, "validation": 4, "test": 7}[split]
 
 
+@pytest.mark.slow
 @in_tf1
 def test_train_and_evaluate_by_the_command(tmp_path, tfds_folder):
     import re

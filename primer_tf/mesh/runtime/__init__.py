@@ -19,6 +19,7 @@ def install():
     if modules.supply():
         repairs.apply_on_import()
     _add_gin_files()
+    _warn_of_nightly_builds()
 
 
 def _add_gin_files():
@@ -31,3 +32,23 @@ def _add_gin_files():
     gin.add_config_file_search_path(str(gin_directory()))
     # gin calls it an error when a file is in the second place it looks and not in the first.
     logging.getLogger().addFilter(lambda record: "Path not found: " not in record.getMessage())
+
+
+def _warn_of_nightly_builds():
+    """Says how to mend what T5's own requirements overwrite SeqIO and TFDS with."""
+    import contextlib
+    import logging
+    from importlib import metadata
+
+    nightly = []
+    for name in ("seqio-nightly", "tfds-nightly"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            nightly.append(metadata.distribution(name).name)
+    if nightly:
+        logging.getLogger("primer_tf").warning(
+            "%s came with T5's own requirements and may fail beside this TensorFlow; mend it with "
+            "`pip uninstall -y %s && pip install --force-reinstall --no-deps seqio==0.0.20 "
+            "tensorflow-datasets==4.9.10`.",
+            " and ".join(nightly),
+            " ".join(nightly),
+        )
