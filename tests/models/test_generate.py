@@ -10,6 +10,10 @@ from primer_tf.errors import UserError
 PROMPTS = ["In the", "And God said, Let there be", "And"]
 LENGTH = 24
 
+# What depends on the sampler depends on the model by the kind of its cache only.
+one_of_each_cache = pytest.mark.parametrize("model", ["primer", "evolved", "switch"], indirect=True)
+one_cache = pytest.mark.parametrize("model", ["primer"], indirect=True)
+
 
 def full_logits(model, token_ids):
     outputs = model({"token_ids": token_ids, "padding_mask": np.ones_like(token_ids)})
@@ -52,6 +56,7 @@ def test_cached_logits_equal_the_full_pass(model):
         )
 
 
+@one_of_each_cache
 def test_beam_of_one_is_greedy(model, preprocessor):
     import keras_hub
 
@@ -62,6 +67,7 @@ def test_beam_of_one_is_greedy(model, preprocessor):
     assert texts[0] == texts[1]
 
 
+@one_cache
 def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
     """Scored by full forward passes, not by the sampler's own sums."""
     import keras_hub
@@ -82,6 +88,7 @@ def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
     assert (likelihoods[1] >= likelihoods[0] - 1e-3).sum() >= 2
 
 
+@one_cache
 @pytest.mark.parametrize("sampler", ["top_k", "top_p", "random", "contrastive"])
 def test_every_sampler_keeps_the_prompt(model, sampler):
     model.compile(sampler=sampler, jit_compile=False)
@@ -89,6 +96,7 @@ def test_every_sampler_keeps_the_prompt(model, sampler):
         assert text.startswith(prompt)
 
 
+@one_cache
 def test_stops_at_the_end_token(model, preprocessor):
     """Whatever comes first after the prompt is declared the stop token: nothing may follow it."""
     inputs = preprocessor.generate_preprocess(["And God"], sequence_length=LENGTH)
@@ -109,6 +117,7 @@ def test_compiled_generation_is_the_same(model):
     assert texts[0] == texts[1]
 
 
+@one_cache
 def test_length_beyond_the_model(model):
     model.compile(sampler="greedy")
     with pytest.raises(UserError, match="max_length 600 is beyond the model's 512 tokens"):
