@@ -9,6 +9,7 @@ from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
+from primer_tf.training import NextTokenLoss
 
 
 def logits(model):
@@ -141,6 +142,25 @@ def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout
         weights.append([ops.convert_to_numpy(v) for v in model.trainable_variables])
     for plain, checkpointed in zip(*weights, strict=True):
         np.testing.assert_allclose(checkpointed, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_the_losses_of_experts_reach_fit_but_not_evaluate(preprocessor):
+    """Both where the loss is made from hidden states and where a plain model returns logits."""
+    losses = {"load_balance_loss": 0.5, "router_z_loss": 0.25, "router_jitter": 0.0}
+    model = make_model("switch", preprocessor, capacity_factor=4.0, **losses)
+    x, y, weights = preprocessor(SENTENCES[:4])
+    model.backbone(x, training=True)
+    expected = sum(float(ops.convert_to_numpy(loss)) for loss in model.backbone.losses)
+    assert expected > 2 * 0.5, "two layers, whose experts are never better than balanced"
+    plain = keras.Model(model.inputs, model.outputs[0])
+    for trained in (model, plain):
+        # Strings go to the one, tokens to the other.
+        tokens = {"x": x, "y": y, "sample_weight": weights}
+        data = {"x": SENTENCES[:4]} if trained is model else tokens
+        trained.compile(optimizer=keras.optimizers.SGD(0.0), loss=NextTokenLoss())
+        evaluated = trained.evaluate(**data, batch_size=4, verbose=0, return_dict=True)["loss"]
+        fitted = trained.fit(**data, batch_size=4, shuffle=False, verbose=0).history["loss"][0]
+        assert fitted - evaluated == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(
