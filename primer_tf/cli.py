@@ -117,10 +117,10 @@ def _add_run_arguments(parser):
 
 
 def _models(arguments):
-    from primer_tf.models.presets import parameter_table
+    from primer_tf.zoo.presets import preset_table
 
     del arguments
-    print(parameter_table())
+    print(preset_table())
 
 
 def _vocab(arguments):

@@ -14,7 +14,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
-from primer_tf.models.presets import PRESETS
+from primer_tf.zoo.presets import preset_arguments, preset_names
 
 
 def _pick(arguments, *names):
@@ -85,12 +85,12 @@ def check_preset(preset):
     Args:
         preset: What a `from_preset` was given.
     """
-    if preset in PRESETS or "://" in str(preset):
+    if preset in preset_names() or "://" in str(preset):
         return
     if not os.path.isdir(preset):
         raise UserError(
             f"Unknown preset {str(preset)!r}: neither a directory nor one of "
-            f"{', '.join(sorted(PRESETS))}."
+            f"{', '.join(preset_names())}."
         )
     present = set(os.listdir(preset))
     required = ["config.json", "model.weights.h5"]
@@ -107,7 +107,7 @@ class PrimerBackbone(Backbone):
     """Decoder-only Transformer body: embedding and decoder stack (Primer, section 4).
 
     The defaults of the architecture are Primer-EZ. Everything else of the zoo is this class with
-    other arguments; `primer_tf.models.presets` lists them.
+    other arguments; the files of `gin/models` say which.
 
     Args:
         vocabulary_size: Rows of the embedding, `V`.
@@ -287,6 +287,6 @@ class PrimerBackbone(Backbone):
             UserError: The preset is unknown or incomplete.
         """
         check_preset(preset)
-        if preset in PRESETS:
-            return cls(**{**PRESETS[preset], **kwargs})
+        if preset in preset_names():
+            return cls(**{**preset_arguments(preset), **kwargs})
         return super().from_preset(preset, load_weights=load_weights, **kwargs)

@@ -10,13 +10,13 @@ from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
 from primer_tf.layers.linear_cross_entropy import linear_cross_entropy, token_losses
-from primer_tf.models.presets import PRESETS
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import JIT_COMPILE
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
 from primer_tf.training.t5_adafactor import T5Adafactor
+from primer_tf.zoo.presets import preset_names
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -75,12 +75,12 @@ class PrimerCausalLM(CausalLM):
         A name of the zoo brings neither weights nor vocabulary: pass `preprocessor` to work on
         strings.
         """
-        if preset not in PRESETS and not kwargs:
+        if preset not in preset_names() and not kwargs:
             check_preset(preset)
             return super().from_preset(preset, load_weights=load_weights)
         own = {key: kwargs.pop(key) for key in ("preprocessor", "compile") if key in kwargs}
         backbone = PrimerBackbone.from_preset(preset, load_weights=load_weights, **kwargs)
-        if "preprocessor" not in own and preset not in PRESETS:
+        if "preprocessor" not in own and preset not in preset_names():
             own["preprocessor"] = PrimerCausalLMPreprocessor.from_preset(preset)
         return cls(backbone=backbone, **own)
 

@@ -12,7 +12,12 @@ import keras
 import pytest
 
 from primer_tf.models import PrimerBackbone
-from primer_tf.models.presets import PARAMETERS, PRESETS, parameter_table
+from primer_tf.zoo.presets import (
+    preset_arguments,
+    preset_names,
+    preset_parameters,
+    preset_table,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -35,7 +40,7 @@ def describe(preset):
     keras.backend.clear_session()
     # In this scope variables have a shape but no value: 1.9 billion parameters cost nothing.
     with keras.StatelessScope(initialize_variables=False):
-        backbone = PrimerBackbone(**PRESETS[preset])
+        backbone = PrimerBackbone(**preset_arguments(preset))
     shapes = {}
     for variable in backbone.variables:
         name = re.sub(r"block_\d+", "block_*", variable.path)
@@ -48,45 +53,48 @@ def describe(preset):
 
 
 def test_there_is_a_golden_file_for_every_preset():
-    assert {path.stem for path in GOLDEN.glob("*.json")} == set(PRESETS) == set(PARAMETERS)
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(preset_names())
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", preset_names())
 def test_golden(preset):
     actual = describe(preset)
     assert actual == json.loads((GOLDEN / f"{preset}.json").read_text())
-    assert actual["parameters"] == PARAMETERS[preset]
+    assert actual["parameters"] == preset_parameters(preset)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", preset_names())
 def test_published_count(preset):
     published = PUBLISHED[preset.split("_")[0]]
     if isinstance(published, tuple):
-        assert published[0] <= PARAMETERS[preset] <= published[1]
+        assert published[0] <= preset_parameters(preset) <= published[1]
     else:
-        assert PARAMETERS[preset] == pytest.approx(published, rel=0.03)
+        assert preset_parameters(preset) == pytest.approx(published, rel=0.03)
 
 
 @pytest.mark.parametrize("size", VANILLA)
 def test_vanilla_count_by_hand(size):
-    assert PARAMETERS[f"{size}_transformer_vanilla"] == VANILLA[size]
+    assert preset_parameters(f"{size}_transformer_vanilla") == VANILLA[size]
 
 
 @pytest.mark.parametrize("size, layers, inner", [("small", 6, 512), ("large", 24, 1024)])
 def test_mdha_adds_three_taps_for_each_projection(size, layers, inner):
-    vanilla, ez = (PARAMETERS[f"{size}_{name}"] for name in ("transformer_vanilla", "primer_ez"))
+    vanilla, ez = (
+        preset_parameters(f"{size}_{name}") for name in ("transformer_vanilla", "primer_ez")
+    )
     assert ez - vanilla == layers * 3 * 3 * inner
 
 
 def test_table_has_every_preset_with_its_exact_count():
-    table = parameter_table()
-    for preset, count in PARAMETERS.items():
+    table = preset_table()
+    for preset in preset_names():
+        count = preset_parameters(preset)
         assert re.search(rf"^{preset} .* {count:,}$", table, re.MULTILINE)
 
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for preset in PRESETS:
+    for preset in preset_names():
         golden = describe(preset)
         lines = ",\n".join(
             f"    {json.dumps(name)}: {json.dumps(value)}"

@@ -1,0 +1,56 @@
+"""From the gin files of a Mesh TensorFlow model to the same model in Keras."""
+
+from primer_tf.errors import UserError
+from primer_tf.models import PrimerBackbone, PrimerCausalLM
+from primer_tf.training import NextTokenLoss
+from primer_tf.zoo import configurables as known
+from primer_tf.zoo import gin_reader
+from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
+from primer_tf.zoo.resolved_bindings import ResolvedBindings
+
+# Mesh TensorFlow's activation dtypes, with weights kept in float32.
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def from_gin(files, bindings=(), preprocessor=None, **arguments):
+    """Returns the Keras model that the gin files of a Mesh TensorFlow model describe.
+
+    Args:
+        files: A path or a list of them, as `--gin_file` takes them: looked up in the working
+            directory, then among this package's files (`"models/medium_primer.gin"`).
+        bindings: List of bindings as `--gin_param` takes them (`"num_layers = 6"`).
+        preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids.
+        **arguments: Arguments of `PrimerBackbone` that override the files.
+
+    Returns:
+        A compiled `PrimerCausalLM` with fresh weights.
+
+    Raises:
+        UserError: A file is missing, is not gin or includes itself; a binding is misspelled, or
+            says something that the Keras model cannot honour. The message names file and line.
+
+    Example:
+
+    >>> model = primer_tf.from_gin("models/medium_primer.gin", bindings=["num_layers = 6"])
+    """
+    files = [files] if isinstance(files, str) or not hasattr(files, "__iter__") else files
+    resolved = ResolvedBindings(gin_reader.read(files, bindings))
+    described = backbone_arguments(resolved)
+    if resolved.is_bound(known.VARIABLE_DTYPE, "activation_dtype"):
+        described["dtype"] = dtype_policy(resolved)
+    backbone = PrimerBackbone(**{**described, **arguments})
+    model = PrimerCausalLM(backbone, preprocessor)
+    model.compile(loss=NextTokenLoss(**loss_arguments(resolved)))
+    return model
+
+
+def dtype_policy(resolved):
+    """Returns the Keras dtype policy for the activations that gin files ask for."""
+    dtype = resolved.value(known.VARIABLE_DTYPE, "activation_dtype")
+    if dtype not in DTYPE_POLICIES:
+        where = resolved.where(known.VARIABLE_DTYPE, "activation_dtype")
+        raise UserError(
+            f"{where}: the Keras model cannot honour {dtype!r}; it can compute in "
+            f"{' or '.join(DTYPE_POLICIES)}."
+        )
+    return DTYPE_POLICIES[dtype]

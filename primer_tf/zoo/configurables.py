@@ -1,0 +1,283 @@
+"""The configurables of Mesh TensorFlow and T5 that gin files of a language model name.
+
+Written down here, so that a gin file can be checked without importing them; a test holds the names
+and arguments to the installed packages.
+"""
+
+from primer_tf.zoo.gin_reader import Reference
+
+
+class Only:
+    """An argument whose other values a Keras model of this package cannot honour.
+
+    Args:
+        *values: What it may be.
+        default: What it is when it is not bound; by default the first of these.
+    """
+
+    def __init__(self, *values, **default):
+        self.values = values
+        self.default = default.get("default", values[0])
+
+
+_TRANSFORMER = "mesh_tensorflow.transformer.transformer."
+_LAYERS = "mesh_tensorflow.transformer.transformer_layers."
+_UTILS = "mesh_tensorflow.transformer.utils."
+
+MAKE_LAYER_STACK = _TRANSFORMER + "make_layer_stack"
+LAYER_STACK = _TRANSFORMER + "LayerStack"
+PRE_POST_NORM_LAYER_STACK = "t5_models.PrePostNormLayerStack"
+CALL_LAYER = _TRANSFORMER + "sublayer_call_layer"
+RESIDUAL = _TRANSFORMER + "sublayer_residual"
+MASK_PADDING = _TRANSFORMER + "sublayer_mask_padding"
+DROPOUT = _TRANSFORMER + "sublayer_dropout"
+RMS_NORM = _TRANSFORMER + "sublayer_rms_norm"
+LAYER_NORM = _TRANSFORMER + "sublayer_true_layer_norm"
+PRIMER_NORM = "t5_models.sublayer_prime_norm"
+UNITRANSFORMER = _TRANSFORMER + "Unitransformer"
+VOCAB_EMBEDDING = _TRANSFORMER + "VocabEmbedding"
+SELF_ATTENTION = _LAYERS + "SelfAttention"
+MDHA = "t5_models.MDHA"
+CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
+DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
+SYNTHESIZER = _LAYERS + "Synthesizer"
+DENSE_RELU_DENSE = _LAYERS + "DenseReluDense"
+EVOLVED_CONVOLUTION = "mesh_tensorflow.transformer.evolved_transformer.DecoderConvolutionalLayer"
+MIXTURE_OF_EXPERTS = "mesh_tensorflow.transformer.moe.MoE1D"
+INITIALIZER = "mesh_tensorflow.layers.VarianceScalingInitializer"
+RUN = _UTILS + "run"
+VARIABLE_DTYPE = _UTILS + "get_variable_dtype"
+MICROBATCHES = _UTILS + "serialize_num_microbatches"
+ADAFACTOR = "mesh_tensorflow.optimize.AdafactorOptimizer"
+DECAY_RATE = "mesh_tensorflow.optimize.adafactor_decay_rate_pow"
+NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
+
+_ATTENTION = {
+    "num_heads": 8,
+    "key_value_size": 128,
+    "dropout_rate": 0.1,
+    "attention_kwargs": Only(None),
+    "relative_attention_type": Only("bias_shared", default=None),
+    "relative_attention_num_buckets": 32,
+    "fold_scaling_into_initializer": Only(True),
+}
+_UNCONVOLVED_ATTENTION = {
+    **_ATTENTION,
+    "num_memory_heads": Only(0),
+    "shared_kv": Only(False),
+    "attention_func": Only(None),
+    "combine_dims": Only(True),
+    "keep_query_heads_dims": Only(False),
+}
+_LAYER_STACK = {
+    "sublayers_initial": [Reference("sublayer_dropout")],
+    "sublayers_per_layer": [
+        Reference("sublayer_rms_norm"),
+        Reference("sublayer_call_layer"),
+        Reference("sublayer_dropout"),
+        Reference("sublayer_residual"),
+    ],
+    "sublayers_final": [Reference("sublayer_rms_norm"), Reference("sublayer_dropout")],
+    "dropout_rate": Only(None),
+    "norm_epsilon": Only(None),
+    "recompute_grads": False,
+}
+
+# What a model computes: each argument with its default, which is that of Mesh TensorFlow's own
+# `gin/defaults.gin`, read before all other files by T5, where that has one.
+MODEL = {
+    MAKE_LAYER_STACK: {
+        "layers": [Reference("SelfAttention"), Reference("DenseReluDense")],
+        "layer_stack_cls": Reference("transformer.LayerStack"),
+        "num_layers": 6,
+        "block_scope": Only(True),
+    },
+    LAYER_STACK: _LAYER_STACK,
+    PRE_POST_NORM_LAYER_STACK: _LAYER_STACK,
+    CALL_LAYER: {},
+    RESIDUAL: {},
+    MASK_PADDING: {},
+    DROPOUT: {"dropout_rate": 0.1},
+    RMS_NORM: {"epsilon": Only(1e-6), "name": Only("rms_norm")},
+    LAYER_NORM: {"epsilon": Only(1e-6)},
+    PRIMER_NORM: {"epsilon": Only(1e-6), "name": Only("primer_norm")},
+    UNITRANSFORMER: {
+        "d_model": 1024,
+        "max_length": 512,
+        "positional_embedding": Only(False, default=True),
+        "sinusoid_positional_embedding": Only(False),
+        "shared_embedding_and_softmax_weights": Only(True),
+        "label_smoothing": 0.0,
+        "z_loss": 1e-4,
+        "vocab_divisor": Only(128),
+        "token_dropout_rate": Only(0.0),
+        "input_full_attention": Only(False),
+        "loss_fn": Only(None),
+        "loss_on_targets_only": Only(False),
+        "loss_denominator": Only(None),
+        "ensemble": Only(None),
+        "name": Only("transformer"),
+    },
+    VOCAB_EMBEDDING: {"scale_variable_like_classifier_weights": Only(False)},
+    _TRANSFORMER + "get_vocab_embedding_cls": {"cls": Only(Reference("VocabEmbedding"))},
+    SELF_ATTENTION: {
+        **_UNCONVOLVED_ATTENTION,
+        "z_loss_coeff": Only(None),
+        "use_hyperprompt": Only(False),
+        # What these prompts would be like.
+        "hyperprompt_mtlshare": False,
+        "hyperprompt_length_encoder": None,
+        "hyperprompt_length_decoder": None,
+        "hyperprompt_hidden_dim": None,
+        "hyperprompt_task_num": 8,
+    },
+    MDHA: {**_ATTENTION, "dropout_rate": 0.0, "z_loss_coeff": Only(None), "share_qk_rep": False},
+    CAUSAL_DEPTHWISE_CONV: {"kernel_size": 3},
+    DOUBLE_HEADS_ATTENTION: {"base_num_heads": None, "key_value_size": None, "dropout_rate": None},
+    SYNTHESIZER: {
+        **_UNCONVOLVED_ATTENTION,
+        "dropout_rate": 0.0,
+        "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
+    },
+    DENSE_RELU_DENSE: {
+        "hidden_size": 4096,
+        "dropout_rate": 0.1,
+        "activation": "relu",
+        "use_bias": Only(True, default=False),
+    },
+    EVOLVED_CONVOLUTION: {
+        "d_model": None,
+        "dropout_rate": None,
+        "initializer_scale": Only(1.0),
+        "norm_epsilon": Only(1e-6),
+    },
+    _LAYERS + "SeparableConv1DLayer": {
+        "min_relative_pos": None,
+        "max_relative_pos": None,
+        "output_size": None,
+        "depthwise_filter_initializer_scale": Only(1.0),
+        "pointwise_filter_initializer_scale": Only(1.0),
+        "activation": None,
+    },
+    MIXTURE_OF_EXPERTS: {
+        "num_experts": 16,
+        "hidden_size": 4096,
+        "dropout_rate": 0.0,
+        "activation": "relu",
+        "loss_coef": 1e-2,
+        "z_loss": None,
+        "group_size": 1024,
+        "capacity_factor_train": 1.25,
+        "capacity_factor_eval": 2.0,
+        "min_expert_capacity": 4,
+        "moe_gating": Only("switch", default="top_2"),
+        "switch_policy_train": Only("input_jitter", "argmax"),
+        "switch_policy_eval": Only("input_jitter", "argmax"),
+        "switch_jitter": 1e-2,
+        "switch_temperature": Only(1.0),
+        "output_dim": Only(None),
+        "use_experts_attention": Only(False),
+        "word_embed_mode": Only(None),
+        # Of the other ways to choose experts.
+        "switch_dropout": 0.1,
+        "ntlb_top_k": 4,
+        "top_n_num_experts_per_token": 3,
+        "use_second_place_loss": False,
+        "second_policy_train": "random",
+        "second_policy_eval": "random",
+        "second_threshold_train": 0.2,
+        "second_threshold_eval": 0.2,
+        "use_second_place_expert_prob": None,
+        "use_second_place_expert_prob_temp": None,
+    },
+    INITIALIZER: {"scale": 1.0, "mode": Only("fan_in"), "distribution": Only("normal")},
+    "mesh_tensorflow.layers.unit_scaling_convention": {"value": Only(False)},
+}
+
+
+def _arguments(names):
+    return dict.fromkeys(names.split())
+
+
+# How a model is run, laid out over devices, fed, decoded and scored in the T5 codebase. None of it
+# changes the function that a model computes.
+RUNS = {
+    RUN: {
+        **_arguments(
+            "vocabulary train_dataset_fn eval_dataset_fn dataset_split autostack "
+            "eval_checkpoint_step export_checkpoint_step export_path mode iterations_per_loop "
+            "save_checkpoints_steps keep_checkpoint_max eval_summary_dir total_run_steps "
+            "mesh_shape mesh_devices layout_rules predict_fn variable_filter "
+            "perplexity_eval_steps init_checkpoint ensemble_inputs train_model_fn skip_seen_data "
+            "seen_data_init_step output_eval_examples checkpoint_input_pipeline eval_dir_suffix "
+            "tpu_job_name tpu gcp_project tpu_zone model_dir"
+        ),
+        "model_type": Only("lm", default="bitransformer"),
+        "batch_size": ("tokens_per_replica", 2048),
+        "sequence_length": {"inputs": 512, "targets": 512},
+        "train_steps": None,
+        "optimizer": Reference("AdafactorOptimizer"),
+        "learning_rate_schedule": Reference("learning_rate_schedule_noam"),
+    },
+    VARIABLE_DTYPE: {
+        "master_dtype": "bfloat16",
+        "slice_dtype": "float32",
+        "activation_dtype": "bfloat16",
+    },
+    MICROBATCHES: {"tokens_per_microbatch_per_replica": 2048},
+    ADAFACTOR: {
+        "multiply_by_parameter_scale": Only(True),
+        "learning_rate": Only(None),
+        "decay_rate": Only(None),
+        "beta1": Only(0.0),
+        "clipping_threshold": 1.0,
+        "factored": Only(True),
+        "epsilon1": 1e-30,
+        "epsilon2": 1e-3,
+        "min_dim_size_to_factor": 128,
+        "stacked_dim_names": Only(None),
+        "exclude_from_parameter_scale": Only(None),
+    },
+    DECAY_RATE: {"exponent": 0.8, "offset": Only(0)},
+    NOAM: {
+        "warmup_steps": 10000,
+        "linear_decay_fraction": Only(0.0, default=0.1),
+        "multiplier": 1.0,
+        "offset": Only(0),
+    },
+    _UTILS + "tpu_mesh_shape": _arguments("tpu_topology model_parallelism ensemble_parallelism"),
+    _UTILS + "tpu_estimator_model_fn": _arguments(
+        "outer_batch_size tpu_summaries score_in_predict_mode init_variable_filter "
+        "model_info_file hierarchical_tiling_spec weight_decay_checkpoint"
+    ),
+    _UTILS + "infer_model": _arguments("decode_fn checkpoint_paths"),
+    _UTILS + "decode_from_file": _arguments("input_filename output_filename eos_id repeats"),
+    _UTILS + "score_from_strings": _arguments(
+        "inputs targets score_postprocess_fn eos_id score_eos score_with_estimator_fn"
+    ),
+    _UTILS + "score_from_dataset": _arguments(
+        "score_dataset_fn score_postprocess_fn score_with_estimator_fn"
+    ),
+    _UTILS + "save_scores": _arguments("scores_filename save_example_text"),
+    "Unitransformer.sample_autoregressive": _arguments(
+        "stop_at_token max_steps temperature never_end remove_partial_sequences "
+        "sampling_keep_top_k bos_id"
+    ),
+    "mesh_tensorflow.beam_search.beam_search": _arguments("alpha eos_id stop_early num_prefilter"),
+    "mesh_tensorflow.ops.rewrite_stack_variables": _arguments(
+        "max_combined_variable_size max_combined_slice_size"
+    ),
+    "mesh_tensorflow.transformer.dataset.pack_or_pad": _arguments("pack"),
+    "mesh_tensorflow.transformer.dataset.pack_dataset": _arguments("use_custom_ops"),
+    "t5.models.mesh_transformer.mesh_train_dataset_fn": _arguments(
+        "mixture_or_task_name shuffle seed use_cached pack"
+    ),
+    "t5.models.mesh_transformer.mesh_eval_dataset_fn": _arguments(
+        "mixture_or_task_name num_eval_examples use_cached pack shuffle_eval_examples seed"
+    ),
+    "t5.models.mesh_transformer.get_vocabulary": _arguments("mixture_or_task_name"),
+    "primer_tf.tasks.sentencepiece_model": _arguments("path"),
+    "primer_tf.tasks.text_files": _arguments("train validation"),
+    "primer_tf.mesh.mesh_devices": _arguments("mesh_shape kind"),
+    "primer_tf.mesh.beam_search_continuation": _arguments("beam_size alpha decode_length"),
+}

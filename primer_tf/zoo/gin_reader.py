@@ -1,0 +1,129 @@
+"""Reads gin files into bindings, without the modules that they configure.
+
+gin's own parser reads the syntax, the statements are its own; what is different is that a binding
+is kept as data, with the place where it stands, instead of being handed to a function.
+"""
+
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gin import config_parser
+
+from primer_tf import gin_directory
+from primer_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`@name` or, if `evaluate`, `@name()` as a value."""
+
+    name: str
+    evaluate: bool = False
+
+    def __str__(self):
+        return f"@{self.name}" + ("()" if self.evaluate else "")
+
+
+@dataclass(frozen=True)
+class Macro:
+    """`%name` as a value."""
+
+    name: str
+
+    def __str__(self):
+        return f"%{self.name}"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """`scope/configurable.argument = value`, and where it stands.
+
+    A macro's definition is a binding whose `argument` is empty and whose `configurable` is the
+    macro's name.
+    """
+
+    scope: str
+    configurable: str
+    argument: str
+    value: Any
+    where: str
+
+    @property
+    def name(self):
+        """The left side, as written."""
+        scope = f"{self.scope}/" if self.scope else ""
+        return f"{scope}{self.configurable}" + (f".{self.argument}" if self.argument else "")
+
+
+class _Delegate(config_parser.ParserDelegate):
+    """Keeps references and macros as what they are."""
+
+    def configurable_reference(self, scoped_configurable_name, evaluate):
+        return Reference(scoped_configurable_name, evaluate)
+
+    def macro(self, macro_name):
+        return Macro(macro_name)
+
+
+def read(files, bindings=()):
+    """Returns the bindings of gin files, in the order in which gin applies them.
+
+    Args:
+        files: Paths, looked up in the working directory and then among this package's gin files,
+            as in `"models/medium_primer.gin"`.
+        bindings: More bindings, each a string as `--gin_param` takes it; they come last.
+
+    Returns:
+        List of `Binding`; of two for the same argument the later one counts.
+
+    Raises:
+        UserError: A file is missing, not gin, or includes itself.
+    """
+    found = [binding for file in files for binding in _read_file(str(file), "", ())]
+    for text in bindings:
+        found += _statements(text, f"the binding {text!r}", ())
+    return found
+
+
+def _read_file(name, included_from, open_files):
+    path = _locate(name)
+    if path is None:
+        raise UserError(f"There is no gin file {name}{included_from}.")
+    if path in open_files:
+        chain = " includes ".join(p.name for p in (*open_files[open_files.index(path) :], path))
+        raise UserError(f"Circular include: {chain}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a gin file: it is not UTF-8 text.") from error
+    return _statements(text, str(path), (*open_files, path))
+
+
+def _locate(name):
+    for path in (Path(name), gin_directory() / name):
+        if path.is_file():
+            return path.resolve()
+    return None
+
+
+def _statements(text, source, open_files):
+    found = []
+    try:
+        for statement in config_parser.ConfigParser(text, _Delegate()):
+            line = getattr(statement.location, "line_num", None)
+            where = f"{source}, line {line}" if open_files else source
+            if isinstance(statement, config_parser.IncludeStatement):
+                found += _read_file(statement.filename, f", included in {where}", open_files)
+            elif isinstance(statement, config_parser.BindingStatement):
+                scope, selector, argument, value, _ = statement
+                found.append(Binding(scope, selector, argument, value, where))
+    except UserError:
+        raise
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if open_files and error.lineno else ""
+        raise UserError(f"Not gin syntax in {source}{line}: {error.msg}") from error
+    except (tokenize.TokenError, ValueError) as error:  # Python's tokenizer and literals
+        raise UserError(f"Not gin syntax in {source}: {error.args[0]}.") from error
+    return found
