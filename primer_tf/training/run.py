@@ -18,7 +18,7 @@ from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenC
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.evaluation import Evaluator
 from primer_tf.training.progress import History, Progress
-from primer_tf.training.vocabulary import train_vocabulary
+from primer_tf.training.vocabulary import read_vocabulary, train_vocabulary
 
 RECORD = "run.json"
 VOCABULARY = "vocabulary.model"
@@ -212,26 +212,6 @@ def _vocabulary(config, output, documents, started):
         )
     if not started:
         atomic_write(own, proto)
-    return proto
-
-
-def read_vocabulary(path):
-    """Returns the bytes of a SentencePiece model file, checked for T5's special pieces."""
-    import sentencepiece
-
-    try:
-        proto = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"No such vocabulary: {path}.") from error
-    try:
-        pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
-    except RuntimeError as error:
-        raise UserError(f"{path} is not a SentencePiece model.") from error
-    if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
-        raise UserError(
-            f"{path} does not have T5's special pieces (<pad> 0, </s> 1, <unk> 2); "
-            "`primer vocab` trains one that has."
-        )
     return proto
 
 

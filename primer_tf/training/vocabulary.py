@@ -1,6 +1,7 @@
-"""Training of SentencePiece vocabularies with T5's special pieces."""
+"""SentencePiece vocabularies with T5's special pieces."""
 
 import io
+from pathlib import Path
 
 import sentencepiece
 
@@ -48,3 +49,21 @@ def train_vocabulary(documents, size=8000):
             f"Cannot train a vocabulary of {size} pieces on this text: {reason}"
         ) from error
     return model.getvalue()
+
+
+def read_vocabulary(path):
+    """Returns the bytes of a SentencePiece model file, checked for T5's special pieces."""
+    try:
+        proto = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"No such vocabulary: {path}.") from error
+    try:
+        pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    except RuntimeError as error:
+        raise UserError(f"{path} is not a SentencePiece model.") from error
+    if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
+        raise UserError(
+            f"{path} does not have T5's special pieces (<pad> 0, </s> 1, <unk> 2); "
+            "`primer vocab` trains one that has."
+        )
+    return proto

@@ -83,8 +83,13 @@ def read(files, bindings=()):
     """
     found = [binding for file in files for binding in _read_file(str(file), "", ())]
     for text in bindings:
-        found += _statements(text, f"the binding {text!r}", ())
+        found += read_text(text, f"the binding {text!r}")
     return found
+
+
+def read_text(text, source):
+    """Returns the bindings of a gin file's text; `source` names it in messages."""
+    return _statements(text, source, ())
 
 
 def _read_file(name, included_from, open_files):

@@ -1,0 +1,142 @@
+"""From a Mesh TensorFlow checkpoint to a Keras preset."""
+
+from pathlib import Path
+
+import numpy as np
+
+from primer_tf.convert.mesh_checkpoint import SLOTS, MeshCheckpoint
+from primer_tf.convert.variable_names import mesh_names
+from primer_tf.errors import UserError
+from primer_tf.files import atomic_directory
+from primer_tf.models import (
+    PrimerBackbone,
+    PrimerCausalLM,
+    PrimerCausalLMPreprocessor,
+    PrimerTokenizer,
+)
+from primer_tf.training.training_state import write_training_state
+from primer_tf.training.vocabulary import read_vocabulary
+from primer_tf.zoo import gin_reader
+from primer_tf.zoo.model_arguments import backbone_arguments
+from primer_tf.zoo.resolved_bindings import ResolvedBindings
+
+# What T5 leaves beside its checkpoints, and what `keras_to_mesh` does.
+GIN_FILES = ("operative_config.gin", "model.gin")
+
+
+def mesh_to_keras(
+    model_dir, preset_dir, gin_files=(), bindings=(), vocabulary=None, step=None, report=print
+):
+    """Converts a checkpoint of the T5 codebase to a preset, with the optimizer's state.
+
+    The variables are read one at a time; none is changed.
+
+    Args:
+        model_dir: Folder of the checkpoints, T5's `--model_dir`.
+        preset_dir: Folder of the preset to write.
+        gin_files: Gin files that describe the model; default: the `operative_config.gin` that T5
+            left in `model_dir`.
+        bindings: More bindings.
+        vocabulary: SentencePiece model; default: the one that the gin files name.
+        step: Step of the checkpoint; default: the newest.
+        report: Called with a line about what was converted.
+
+    Returns:
+        The `PrimerCausalLM`.
+
+    Raises:
+        UserError: No checkpoint, a damaged or partial one, or one of another model than the gin
+            files describe (the message names the first variable that does not fit); no vocabulary.
+    """
+    checkpoint = MeshCheckpoint(model_dir, step)
+    resolved = _gin(model_dir, gin_files, bindings)
+    arguments = backbone_arguments(resolved)
+    arguments["vocabulary_size"] = _rows(checkpoint)
+    tokenizer = PrimerTokenizer(read_vocabulary(vocabulary or _vocabulary(resolved, model_dir)))
+    if tokenizer.vocabulary_size() > arguments["vocabulary_size"]:
+        raise UserError(
+            f"The vocabulary has {tokenizer.vocabulary_size()} pieces, more than the "
+            f"{arguments['vocabulary_size']} rows of the embedding in {checkpoint.path}; name the "
+            "vocabulary the model was trained with."
+        )
+    backbone = PrimerBackbone(**arguments)
+    names = mesh_names(backbone)
+    _check(checkpoint, {names[v.path]: tuple(v.shape) for v in backbone.weights})
+    for variable in backbone.weights:
+        variable.assign(checkpoint.read(names[variable.path]))
+    length = arguments["max_sequence_length"]
+    model = PrimerCausalLM(backbone, PrimerCausalLMPreprocessor(tokenizer, length))
+    with atomic_directory(preset_dir) as folder:
+        model.save_to_preset(str(folder))
+        write_training_state(folder, checkpoint.step, _slots(checkpoint, names))
+    report(
+        f"Converted {checkpoint.path} (step {checkpoint.step}, {model.count_params():,} "
+        f"parameters) to {preset_dir}."
+    )
+    return model
+
+
+def _gin(model_dir, gin_files, bindings):
+    if gin_files:
+        return ResolvedBindings(gin_reader.read(gin_files, bindings))
+    for name in GIN_FILES:
+        path = Path(model_dir) / name
+        if path.exists():
+            # gin has written the first of these itself: what it names exists.
+            strict = name != GIN_FILES[0]
+            return ResolvedBindings(gin_reader.read([path], bindings), strict)
+    raise UserError(
+        f"Nothing in {model_dir} describes the model: it has no {' or '.join(GIN_FILES)}; name the "
+        "model's gin file with --gin_file."
+    )
+
+
+def _vocabulary(resolved, model_dir):
+    path = resolved.macro("VOCABULARY")
+    candidates = [Path(path), Path(model_dir) / path] if path else []
+    candidates.append(Path(model_dir) / "vocabulary.model")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"There is no vocabulary at {path or candidates[-1]}; name the SentencePiece model with "
+        "--vocabulary."
+    )
+
+
+def _rows(checkpoint):
+    if "transformer/embedding" not in checkpoint.shapes:
+        raise UserError(
+            f"{checkpoint.path} is not of a language model: it has no transformer/embedding."
+        )
+    return checkpoint.shapes["transformer/embedding"][0]
+
+
+def _check(checkpoint, wanted):
+    """Checks that a checkpoint holds the variables of the model and no others."""
+    for name, shape in wanted.items():
+        if name not in checkpoint.shapes:
+            raise UserError(
+                f"{checkpoint.path} is partial or of another model: {name} of shape {shape} is "
+                "not in it."
+            )
+        if checkpoint.shapes[name] != shape:
+            raise UserError(
+                f"{checkpoint.path} is of another model: {name} should have shape {shape} but has "
+                f"{checkpoint.shapes[name]}."
+            )
+    for name, shape in sorted(checkpoint.shapes.items()):
+        if name not in wanted:
+            raise UserError(
+                f"{checkpoint.path} is of another model: it has {name} of shape {shape}, which the "
+                "gin files do not describe."
+            )
+
+
+def _slots(checkpoint, names):
+    return {
+        (path, kind): np.asarray(checkpoint.read(name + ending))
+        for path, name in names.items()
+        for kind, ending in SLOTS.items()
+        if name + ending in checkpoint.slot_shapes
+    }
