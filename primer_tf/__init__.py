@@ -18,13 +18,14 @@ _PUBLIC = {
     "PrimerCausalLM": "primer_tf.models",
     "PrimerCausalLMPreprocessor": "primer_tf.models",
     "PrimerTokenizer": "primer_tf.models",
+    "from_gin": "primer_tf.convert.from_gin",
 }
 
 
 def __getattr__(name):
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
-    if name in ("convert", "export", "layers", "mesh", "models", "tasks", "training"):
+    if name in ("convert", "export", "layers", "mesh", "models", "tasks", "training", "zoo"):
         return import_module(f"primer_tf.{name}")
     raise AttributeError(f"module 'primer_tf' has no attribute {name!r}")
 

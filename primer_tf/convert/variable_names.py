@@ -59,8 +59,41 @@ def _feed_forward(backbone):
     }
 
 
+def _double_heads_attention(backbone):
+    return "DoubleHeadsAttentionLayer/double_heads_attention", _PROJECTIONS
+
+
+def _synthesizer_attention(backbone):
+    return "Synthesizer", {**_PROJECTIONS, "synthetic_scores": "R"}
+
+
+def _evolved_convolution(backbone):
+    norm = "layer_prepostprocess/layer_norm/layer_norm_"
+    names = {"norm/gamma": norm + "scale", "norm/beta": norm + "bias"}
+    for branch, conv, width in (
+        ("left", "sep_conv11x1", 11),
+        ("right", "sep_conv7x1_1", 7),
+        ("output", "sep_conv7x1_2", 7),
+    ):
+        conv += "/separable_conv1d"
+        depthwise = conv + "/depthwise_conv_hack/depthwise_dense_"
+        names[f"{branch}/depthwise_bias"] = depthwise + "0/bias"
+        for shift in range(width):
+            # Mesh TensorFlow counts its taps from the earliest position.
+            names[f"{branch}/depthwise/tap_{shift}"] = f"{depthwise}{width - 1 - shift}/kernel"
+        for part in ("kernel", "bias"):
+            names[f"{branch}/pointwise/{part}"] = f"{conv}/pointwise_dense/{part}"
+    return "DecoderConvolutionalLayer", names
+
+
 # For each sublayer of a block: the scope of its variables, and their names in it.
-LAYERS = {"attention": _attention, "feed_forward": _feed_forward}
+LAYERS = {
+    "attention": _attention,
+    "double_heads_attention": _double_heads_attention,
+    "synthesizer_attention": _synthesizer_attention,
+    "evolved_convolution": _evolved_convolution,
+    "feed_forward": _feed_forward,
+}
 
 
 def mesh_names(backbone):

@@ -19,6 +19,15 @@ _ATTENTION = {
 LAYERS = {
     known.SELF_ATTENTION: ("attention", _ATTENTION),
     known.MDHA: ("attention", {**_ATTENTION, "share_qk_rep": "shared_query_key"}),
+    known.DOUBLE_HEADS_ATTENTION: (
+        "double_heads_attention",
+        {"base_num_heads": "num_heads", "key_value_size": "head_dim", "dropout_rate": "dropout"},
+    ),
+    known.SYNTHESIZER: ("synthesizer_attention", _ATTENTION),
+    known.EVOLVED_CONVOLUTION: (
+        "evolved_convolution",
+        {"d_model": "hidden_dim", "dropout_rate": "dropout"},
+    ),
     known.DENSE_RELU_DENSE: (
         "feed_forward",
         {"hidden_size": "intermediate_dim", "dropout_rate": "dropout"},
@@ -133,6 +142,13 @@ class _Reader:
 
     def _read_MDHA(self, name):
         self.take(known.CAUSAL_DEPTHWISE_CONV, "kernel_size", "kernel_size")
+
+    def _read_DoubleHeadsAttentionLayer(self, name):
+        # It is a SelfAttention in all but its heads.
+        own = ("num_heads", "key_value_size", "dropout_rate")
+        self.bindings.check(known.SELF_ATTENTION, leave_out=own)
+        buckets = "relative_attention_num_buckets"
+        self.take(known.SELF_ATTENTION, buckets, _ATTENTION[buckets])
 
     def _read_DenseReluDense(self, name):
         origin = self.bindings.where(name, "activation")

@@ -102,9 +102,9 @@ class ResolvedBindings:
         short = f"{name.split('.')[-1]}.{argument}"
         return f"{short} (its default)" if binding is None else f"{binding.where}: {short}"
 
-    def check(self, name):
+    def check(self, name, leave_out=()):
         """Raises `UserError` if any argument of a configurable cannot be honoured."""
-        for argument in _KNOWN[name]:
+        for argument in _KNOWN[name].keys() - set(leave_out):
             self.value(name, argument)
 
     def _expand(self, value, binding: Binding, seen=()):

@@ -1,0 +1,129 @@
+"""What Mesh TensorFlow makes of a gin file: its weights, logits, gradients, training and text.
+
+Runs in the TensorFlow 1 process (see `mesh.tf1`); everything that leaves it is NumPy.
+"""
+
+import mesh_tensorflow as mtf
+import numpy as np
+import tensorflow.compat.v1 as tf
+from mesh_tensorflow.transformer import transformer
+
+from primer_tf.mesh import graphs
+
+WARMUP_STEPS = 10_000
+
+
+def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed=0):
+    """Builds the model that a gin file describes, and runs it.
+
+    Args:
+      gin_file: the file's name, as in `"models/small_primer.gin"`.
+      bindings: a list of gin bindings.
+      batches: an int array `[steps + 1, batch, length]`; the first is not trained on.
+      prompts: an int array `[batch, length]` of prompts to continue, padded with zeros.
+      steps: an integer, how many Adafactor steps to make.
+      dtype: a string, the type of all arithmetic.
+      seed: an integer, of the weights.
+
+    Returns:
+      A dictionary: "weights", "gradients" and "trained" map names to arrays; "slots" maps the
+      names of Adafactor's slots to arrays; "logits", "loss", "losses" and "continuation".
+    """
+    graphs.parse(gin_file, bindings=bindings)
+    with tf.Graph().as_default(), tf.variable_scope("", use_resource=True):
+        step = tf.train.create_global_step()
+        scene = _Scene(dtype)
+        targets = tf.placeholder(tf.int32, batches.shape[1:])
+        logits, loss = scene.call(targets)
+        variables = scene.graph.trainable_variables
+        gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
+        rate = tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32), float(WARMUP_STEPS)))
+        optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=tf.cast(rate, dtype))
+        updates = optimizer.apply_grads(gradients, variables)
+        continuation = scene.continuation(prompts)
+        lowering = scene.lowering()
+        exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss, *gradients)]
+        continuation = lowering.export_to_tf_tensor(continuation)
+        train = tf.group([lowering.lowered_operation(op) for op in updates])
+        advance = tf.assign_add(step, 1)
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            draw_weights(session, variables, seed)
+            session.run(lowering.copy_masters_to_slices())
+            result = {"weights": masters(session, variables)}
+            feed = {targets: batches[0]}
+            result["logits"], result["loss"], *values = session.run(exported, feed)
+            names = [v.name for v in variables]
+            result["gradients"] = dict(zip(names, values, strict=True))
+            result["continuation"] = session.run(continuation)
+            result["losses"] = []
+            for batch in batches[1 : steps + 1]:
+                _, value = session.run([train, exported[1]], {targets: batch})
+                session.run(advance)
+                result["losses"].append(value)
+            session.run(lowering.copy_slices_to_masters())
+            result["trained"] = masters(session, variables)
+            slots = [v for v in tf.global_variables() if "_slot_v" in v.op.name]
+            stems = {v.op.name.removesuffix("_slice_0"): v for v in slots}
+            result["slots"] = dict(zip(stems, session.run(list(stems.values())), strict=True))
+    return result
+
+
+class _Scene:
+    """A Mesh TensorFlow graph and the model in it, on one device."""
+
+    def __init__(self, dtype):
+        import gin
+
+        self.graph = mtf.Graph()
+        self.mesh = mtf.Mesh(self.graph, "mesh")
+        self.model = graphs.build_model(gin.query_parameter("vocabulary_size/gin.macro.value"))
+        self.dtype = mtf.VariableDType(*[tf.as_dtype(dtype)] * 3)
+
+    def ids(self, tensor):
+        """Imports `[batch, length]` ids."""
+        batch, length = tensor.shape.as_list() if tf.is_tensor(tensor) else tensor.shape
+        shape = [mtf.Dimension("batch", batch), mtf.Dimension("length", length)]
+        return mtf.import_fully_replicated(
+            self.mesh, tf.convert_to_tensor(tensor, tf.int32), mtf.Shape(shape)
+        )
+
+    def call(self, targets):
+        """Returns logits and loss of `[batch, length]` targets, as in training."""
+        ids = self.ids(targets)
+        logits, loss = self.model.call_simple(
+            transformer.autoregressive_inputs(ids),
+            ids,
+            compute_loss=True,
+            mode=tf.estimator.ModeKeys.TRAIN,
+            variable_dtype=self.dtype,
+        )
+        return mtf.anonymize(logits), loss
+
+    def continuation(self, prompts):
+        """Returns prompts with their greedy continuations, `[batch, length]`."""
+        return mtf.anonymize(
+            self.model.sample_autoregressive(
+                self.ids(prompts), temperature=0.0, variable_dtype=self.dtype
+            )
+        )
+
+    def lowering(self):
+        """Returns the graph in TensorFlow's terms."""
+        mesh_impl = mtf.placement_mesh_impl.PlacementMeshImpl(mtf.Shape([]), [], [""])
+        return mtf.Lowering(self.graph, {self.mesh: mesh_impl})
+
+
+def draw_weights(session, variables, seed):
+    """Sets every variable near its initial value, but none to a constant."""
+    rng = np.random.default_rng(seed)
+    for variable in sorted(variables, key=lambda v: v.name):
+        master = variable.get_master()
+        value = session.run(master)
+        spread = max(0.1 * np.abs(value).mean(), 0.02)
+        master.load(value + rng.normal(0, spread, value.shape).astype(value.dtype), session)
+
+
+def masters(session, variables):
+    """Returns the values of Mesh TensorFlow variables by name."""
+    return {v.name: session.run(v.get_master()) for v in variables}

@@ -1,0 +1,223 @@
+"""Holds Keras and Mesh TensorFlow to each other: the same gin file, weights and tokens in both.
+
+`python tests/convert/parity.py` prints a row for each published gin file, at a reduced size that
+keeps every part of the architecture; it ends with an error if a row is out of bounds.
+
+- logits, gradients: largest difference, relative to the largest value (gradients: by variable).
+- losses: largest relative difference in 20 steps of Adafactor from the same weights.
+- weights: after these steps, by variable, the norm of the difference relative to the norm.
+- text: whether greedy decoding gives the same tokens.
+"""
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parents[1]
+STEPS = 20
+BATCH, LENGTH = 4, 32
+
+# Wide enough that Adafactor factors its moments, and small otherwise.
+REDUCED = [
+    "num_layers = 2",
+    "d_model = 128",
+    "num_heads = 2",
+    "d_kv = 64",
+    "d_ff = 160",
+    "vocabulary_size = 256",
+    'utils.run.sequence_length = {"inputs": 1, "targets": 32}',
+]
+# Jitter is random; and experts that drop a token decide by rounding errors which one it is.
+SWITCH = ["num_layers = 1", "num_experts = 4", "MoE1D.switch_jitter = 0.0"]
+
+BOUNDS = {
+    "logits": 1e-4,
+    "loss": 1e-4,
+    "gradients": 1e-4,
+    "losses": 1e-4,
+    "weights": 1e-3,
+    "slots": 1e-3,
+}
+
+
+@dataclass
+class Row:
+    """How far the two engines are apart on one gin file."""
+
+    name: str
+    differences: dict
+    same_text: bool
+    seconds: float
+
+    def problems(self):
+        """Returns what is out of bounds, as text."""
+        found = [
+            f"{key} differ by {value:.1e}, more than {BOUNDS[key]:.0e}"
+            for key, value in self.differences.items()
+            if not value <= BOUNDS[key]
+        ]
+        return found + ([] if self.same_text else ["greedy text differs"])
+
+
+def compare(name, mesh, dtype="float32", steps=STEPS):
+    """Compares the two engines on one gin file.
+
+    Args:
+        name: Of the gin file.
+        mesh: A function that runs `mesh_reference.reference` in a TensorFlow 1 process.
+        dtype: Of all arithmetic.
+        steps: Of training.
+
+    Returns:
+        A `Row`.
+    """
+    start = time.monotonic()
+    bindings = REDUCED + (SWITCH if "switch" in name else [])
+    rng = np.random.default_rng(0)
+    batches = rng.integers(3, 256, (steps + 1, BATCH, LENGTH)).astype("int32")
+    prompts = np.zeros((3, LENGTH), "int32")
+    for row, length in enumerate((9, 2, 5)):
+        prompts[row, :length] = rng.integers(3, 256, length)
+    task = dict(gin_file=f"models/{name}.gin", bindings=bindings, batches=batches, prompts=prompts)
+    expected = mesh(**task, steps=steps, dtype=dtype)
+    actual = in_keras(**task, weights=expected["weights"], steps=steps, dtype=dtype)
+    differences = {
+        "logits": apart(actual["logits"], expected["logits"]),
+        "loss": apart(actual["loss"], expected["loss"]),
+        "gradients": worst(apart, actual["gradients"], expected["gradients"]),
+        "losses": float(np.max(np.abs(np.divide(actual["losses"], expected["losses"]) - 1))),
+        "weights": worst(norm_apart, actual["trained"], expected["trained"]),
+        "slots": worst(norm_apart, actual["slots"], expected["slots"]),
+    }
+    same_text = np.array_equal(actual["continuation"], expected["continuation"])
+    return Row(name, differences, same_text, time.monotonic() - start)
+
+
+def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype):
+    """Returns what `mesh_reference.reference` returns, from the Keras model with these weights."""
+    import keras
+    import tensorflow as tf
+
+    import primer_tf
+    from primer_tf.convert.mesh_checkpoint import SLOTS
+    from primer_tf.convert.variable_names import mesh_names
+
+    keras.backend.clear_session()
+    model = primer_tf.from_gin(gin_file, bindings=bindings, dtype=dtype)
+    names = mesh_names(model.backbone)
+    variables = {names[v.path]: v for v in model.backbone.weights}
+    assert variables.keys() == weights.keys(), variables.keys() ^ weights.keys()
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+
+    def inputs(targets):
+        shifted = np.pad(targets, ((0, 0), (1, 0)))[:, :-1]
+        return {"token_ids": shifted, "padding_mask": np.ones_like(shifted)}
+
+    with tf.GradientTape() as tape:
+        logits = model(inputs(batches[0]), training=True)
+        loss = model.compute_loss(None, batches[0], logits, training=True)
+    tensors = [v.value for v in variables.values()]
+    gradients = tape.gradient(loss, tensors)
+    result = {
+        "logits": logits.numpy(),
+        "loss": loss.numpy(),
+        "gradients": {
+            k: tf.convert_to_tensor(g).numpy() for k, g in zip(variables, gradients, strict=True)
+        },
+        "continuation": greedy(model, prompts),
+        "losses": [],
+    }
+    for batch in batches[1 : steps + 1]:
+        model.reset_metrics()
+        result["losses"].append(model.train_on_batch(inputs(batch), batch, return_dict=True)["loss"])
+    result["trained"] = {k: v.numpy() for k, v in variables.items()}
+    result["slots"] = {
+        name + SLOTS[kind]: slot.numpy()
+        for name, variable in variables.items()
+        for kind, slot in model.optimizer.slots(variable).items()
+    }
+    return result
+
+
+def greedy(model, prompts):
+    """Returns prompts with their greedy continuations, `[batch, length]`, zero after the end."""
+    model.compile(sampler="greedy", jit_compile=False, run_eagerly=False)
+    ids = np.pad(prompts, ((0, 0), (1, 0)))
+    mask = ids != 0
+    mask[:, 0] = True
+    outputs = model.generate({"token_ids": ids, "padding_mask": mask}, stop_token_ids=[1])
+    ids, mask = (np.asarray(outputs[key]) for key in ("token_ids", "padding_mask"))
+    return np.where(mask, ids, 0)[:, 1:]
+
+
+def apart(actual, expected):
+    """Returns the largest difference relative to the largest value."""
+    return float(np.max(np.abs(actual - expected)) / np.max(np.abs(expected)))
+
+
+def norm_apart(actual, expected):
+    """Returns the norm of the difference relative to the norm."""
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
+
+
+def worst(distance, actual, expected):
+    """Returns the largest distance of arrays of the same name."""
+    assert actual.keys() == expected.keys(), actual.keys() ^ expected.keys()
+    return max(distance(actual[name], expected[name]) for name in expected)
+
+
+class MeshProcess:
+    """The TensorFlow 1 process, as a function."""
+
+    def __init__(self):
+        sys.path[:0] = [str(TESTS / "convert"), str(TESTS / "mesh")]
+        import tf1
+
+        self._pool = ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=tf1.start, initargs=(sys.path,)
+        )
+
+    def __call__(self, function="reference", **kwargs):
+        return self._pool.submit(run_in_tf1, function, kwargs).result()
+
+
+def run_in_tf1(function, kwargs):
+    """Runs a function of `mesh_reference`; its errors travel as text."""
+    import mesh_reference
+
+    try:
+        return getattr(mesh_reference, function)(**kwargs)
+    except Exception as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+
+def main():
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="gin files; default: all that are published")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    arguments = parser.parse_args()
+    golden = json.loads((TESTS / "mesh" / "golden" / "parameter_counts.json").read_text())
+    mesh = MeshProcess()
+    print(f"{'gin file':<32}" + "".join(f"{key:>11}" for key in BOUNDS) + "  text  seconds")
+    failed = []
+    for name in arguments.names or golden:
+        row = compare(name, mesh, arguments.dtype)
+        cells = "".join(f"{value:>11.1e}" for value in row.differences.values())
+        text = "same" if row.same_text else "DIFF"
+        print(f"{name:<32}{cells}  {text}  {row.seconds:>7.0f}", flush=True)
+        failed += [f"{name}: {problem}" for problem in row.problems()]
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
