@@ -1,15 +1,12 @@
 """From the gin files of a Mesh TensorFlow model to the same model in Keras."""
 
-from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.training import NextTokenLoss
 from primer_tf.zoo import configurables as known
 from primer_tf.zoo import gin_reader
 from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
+from primer_tf.zoo.run_arguments import dtype_policy
 from primer_tf.zoo.resolved_bindings import ResolvedBindings
-
-# Mesh TensorFlow's activation dtypes, with weights kept in float32.
-DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def from_gin(files, bindings=(), preprocessor=None, **arguments):
@@ -42,15 +39,3 @@ def from_gin(files, bindings=(), preprocessor=None, **arguments):
     model = PrimerCausalLM(backbone, preprocessor)
     model.compile(loss=NextTokenLoss(loss_arguments(resolved)["z_loss"]))
     return model
-
-
-def dtype_policy(resolved):
-    """Returns the Keras dtype policy for the activations that gin files ask for."""
-    dtype = resolved.value(known.VARIABLE_DTYPE, "activation_dtype")
-    if dtype not in DTYPE_POLICIES:
-        where = resolved.where(known.VARIABLE_DTYPE, "activation_dtype")
-        raise UserError(
-            f"{where}: the Keras model cannot honour {dtype!r}; it can compute in "
-            f"{' or '.join(DTYPE_POLICIES)}."
-        )
-    return DTYPE_POLICIES[dtype]

@@ -36,6 +36,11 @@ class Macro:
         return f"%{self.name}"
 
 
+def shown(value):
+    """Returns a value as gin would write it."""
+    return str(value) if isinstance(value, Reference | Macro) else repr(value)
+
+
 @dataclass(frozen=True)
 class Binding:
     """`scope/configurable.argument = value`, and where it stands.

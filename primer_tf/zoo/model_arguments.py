@@ -138,7 +138,8 @@ class _Reader:
                 special(name)
 
     def _read_SelfAttention(self, name):
-        self.set("kernel_size", None, "SelfAttention")
+        where = self.bindings.where(known.MAKE_LAYER_STACK, "layers")
+        self.set("kernel_size", None, f"{where} has SelfAttention, whose kernel_size")
 
     def _read_MDHA(self, name):
         self.take(known.CAUSAL_DEPTHWISE_CONV, "kernel_size", "kernel_size")

@@ -6,7 +6,7 @@ from gin import selector_map
 
 from primer_tf.errors import UserError
 from primer_tf.zoo.configurables import MODEL, RUNS, Only
-from primer_tf.zoo.gin_reader import Binding, Macro, Reference
+from primer_tf.zoo.gin_reader import Binding, Macro, Reference, shown
 
 _KNOWN = {**RUNS, **MODEL}
 _SELECTORS = selector_map.SelectorMap()
@@ -75,14 +75,14 @@ class ResolvedBindings:
             value = self._expand(binding.value, binding)
         value = _full(value)
         if isinstance(rule, Only) and value not in [_full(v) for v in rule.values]:
-            short, allowed = name.split(".")[-1], " or ".join(map(repr, rule.values))
+            short, allowed = name.split(".")[-1], " or ".join(map(shown, rule.values))
             if binding is None:
                 raise UserError(
-                    f"{short}.{argument} is not bound, so it is {value!r}, which the Keras model "
+                    f"{short}.{argument} is not bound, so it is {shown(value)}, which the Keras model "
                     f"cannot honour; bind it to {allowed}."
                 )
             raise UserError(
-                f"{binding.where}: the Keras model cannot honour {binding.name} = {value!r}; it "
+                f"{binding.where}: the Keras model cannot honour {binding.name} = {shown(value)}; it "
                 f"must be {allowed}."
             )
         return value

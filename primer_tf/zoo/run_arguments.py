@@ -1,0 +1,103 @@
+"""What gin bindings say about a training run, as the fields of a `RunConfig`."""
+
+from primer_tf.errors import UserError
+from primer_tf.zoo import configurables as known
+from primer_tf.zoo.gin_reader import Reference, shown
+from primer_tf.zoo.model_arguments import loss_arguments
+
+# Mesh TensorFlow's activation dtypes as Keras policies; weights are float32 in both.
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+_DATA = "t5.models.mesh_transformer.mesh_train_dataset_fn"
+_TEXT = "primer_tf.tasks.text_files"
+
+
+def run_arguments(bindings):
+    """Returns the fields of `primer_tf.training.run.RunConfig` that gin files set.
+
+    How a run is cut into microbatches, laid out over a TPU's memory or logged does not change what
+    is computed, and is left out.
+
+    Args:
+        bindings: `ResolvedBindings` of a model, a run and a hardware file.
+
+    Returns:
+        Dict of fields.
+
+    Raises:
+        UserError: The files describe something else than training on one device with Adafactor and
+            the reciprocal square root schedule.
+    """
+
+    def value(name, argument):
+        return bindings.value(name, argument)
+
+    def only(name, argument, allowed):
+        found = value(name, argument)
+        if found not in allowed:
+            raise UserError(
+                f"{bindings.where(name, argument)}: the Keras engine cannot honour {shown(found)}; "
+                f"it must be {' or '.join(map(shown, allowed))}."
+            )
+
+    only(known.RUN, "mode", ("train",))
+    only(known.RUN, "optimizer", (Reference(known.ADAFACTOR),))
+    only(known.RUN, "learning_rate_schedule", (Reference(known.NOAM),))
+    if bindings.is_bound(known.RUN, "mesh_shape"):
+        only(known.RUN, "mesh_shape", ("",))
+    for name in (known.ADAFACTOR, known.DECAY_RATE, known.NOAM):
+        bindings.check(name)
+    length = value(known.RUN, "sequence_length")["targets"]
+    fields = {
+        "sequence_length": length,
+        "batch_size": _sequences(bindings, length),
+        "steps": value(known.RUN, "train_steps"),
+        "interval": value(known.RUN, "save_checkpoints_steps"),
+        "warmup_steps": value(known.NOAM, "warmup_steps"),
+        "learning_rate_scale": value(known.NOAM, "multiplier"),
+        "vocabulary": value("primer_tf.tasks.sentencepiece_model", "path"),
+        "dtype": dtype_policy(bindings),
+        **loss_arguments(bindings),
+        **_data(bindings),
+    }
+    return {name: field for name, field in fields.items() if field is not None}
+
+
+def dtype_policy(bindings):
+    """Returns the Keras dtype policy for the activations that gin files ask for."""
+    dtype = bindings.value(known.VARIABLE_DTYPE, "activation_dtype")
+    if dtype not in DTYPE_POLICIES:
+        where = bindings.where(known.VARIABLE_DTYPE, "activation_dtype")
+        raise UserError(
+            f"{where}: the Keras model cannot honour {dtype!r}; it can compute in "
+            f"{' or '.join(DTYPE_POLICIES)}."
+        )
+    return DTYPE_POLICIES[dtype]
+
+
+def _sequences(bindings, length):
+    """Returns how many sequences a batch has."""
+    kind, size = bindings.value(known.RUN, "batch_size")
+    where = bindings.where(known.RUN, "batch_size")
+    if kind == "sequences_per_batch":
+        return size
+    if kind not in ("tokens_per_batch", "tokens_per_replica"):
+        raise UserError(f"{where}: the Keras engine cannot honour {kind!r}.")
+    if size < length:
+        raise UserError(f"{where}: {size} tokens do not fill one sequence of {length}.")
+    return size // length
+
+
+def _data(bindings):
+    """Returns the sources of text; those of our own tasks need none of T5's packages."""
+    task = bindings.value(_DATA, "mixture_or_task_name")
+    if task == "demo_autoregressive_language_modeling":
+        return {"data": "demo"}
+    if task == "text_autoregressive_language_modeling":
+        train, validation = (bindings.value(_TEXT, name) for name in ("train", "validation"))
+        if train is None:
+            raise UserError(
+                "Name the text files to train on, as in --gin_param=\"TRAIN_FILES='corpus/*.txt'\"."
+            )
+        return {"data": train, "validation_data": validation}
+    return {"data": task and f"seqio:{task}"}

@@ -1,0 +1,48 @@
+"""The table of configurables is that of the installed packages."""
+
+from mesh.tf1 import in_tf1
+
+
+@in_tf1
+def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
+    import inspect
+
+    import gin
+    import mesh_tensorflow.transformer.evolved_transformer
+    import mesh_tensorflow.transformer.moe
+    import t5.models.mesh_transformer  # noqa: F401
+    from gin import config
+    from mesh_tensorflow.transformer import utils
+
+    import primer_tf.mesh.decoding
+    import primer_tf.mesh.devices
+    import primer_tf.mesh.layers
+    import primer_tf.tasks.seqio_tasks  # noqa: F401
+    from primer_tf.mesh import graphs
+    from primer_tf.zoo.configurables import MODEL, RUNS, Only
+    from primer_tf.zoo.gin_reader import Reference
+
+    graphs.parse()  # Mesh TensorFlow's own defaults
+    del utils
+    for name, arguments in {**RUNS, **MODEL}.items():
+        function = config._REGISTRY[name].wrapped
+        parameters = inspect.signature(function).parameters
+        extra = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        for argument, rule in arguments.items():
+            assert argument in parameters or extra, f"{name}.{argument}"
+            if name not in MODEL:
+                continue
+            default = rule.default if isinstance(rule, Only) else rule
+            if isinstance(default, Reference | list):
+                continue  # what a model is made of; test_model_arguments holds that
+            try:
+                actual = gin.query_parameter(f"{name}.{argument}")
+                actual = getattr(actual, "_name", actual)
+                if "dropout_rate" in argument and actual is not None:
+                    actual = gin.query_parameter("dropout_rate/gin.macro.value")
+            except ValueError:
+                actual = parameters[argument].default if argument in parameters else default
+            if default is None or actual is inspect.Parameter.empty:
+                continue
+            if isinstance(actual, int | float | str | bool):
+                assert actual == default, f"{name}.{argument}: {actual!r}, not {default!r}"
