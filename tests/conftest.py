@@ -1,5 +1,7 @@
 """Fixtures that several tests share."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parent
+sys.path[:0] = [str(TESTS), str(TESTS / "mesh")]
 
 import pytest  # noqa: E402
 from sample_text import SENTENCES  # noqa: E402
@@ -69,3 +72,20 @@ def small_preset(vocabulary, tmp_path_factory):
     path = tmp_path_factory.mktemp("preset") / "small"
     PrimerCausalLM(backbone, preprocessor).save_to_preset(str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def tf1_process():
+    """The process in which TensorFlow behaves as version 1; see `tf1`."""
+    import tf1
+
+    # Left out of that process: gin takes a folder `models` on the path for the package of a file
+    # `models/x.gin`, and fails.
+    path = [folder for folder in sys.path if folder != str(TESTS)]
+    with concurrent.futures.ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=tf1.start,
+        initargs=(path,),
+    ) as executor:
+        yield executor

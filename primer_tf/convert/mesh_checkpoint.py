@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from primer_tf.errors import UserError
+from primer_tf.files import atomic_write
 from primer_tf.mesh.runtime import checkpoints
 
 STEP = "global_step"
@@ -78,7 +79,7 @@ def write_checkpoint(model_dir, step, variables):
     final = str(model_dir / f"model.ckpt-{step}")
     with tempfile.TemporaryDirectory(dir=model_dir, prefix=".checkpoint-") as parts:
         prefixes = []
-        for shard in _shards([*[(STEP, np.int64(step))]], variables):
+        for shard in _shards([(STEP, np.int64(step))], variables):
             prefix = str(Path(parts) / f"part-{len(prefixes)}")
             names, arrays = zip(*shard, strict=True)
             tf.raw_ops.SaveV2(
@@ -91,7 +92,7 @@ def write_checkpoint(model_dir, step, variables):
         tf.raw_ops.MergeV2Checkpoints(
             checkpoint_prefixes=prefixes, destination_prefix=final, delete_old_dirs=False
         )
-    tf.compat.v1.train.update_checkpoint_state(str(model_dir), f"model.ckpt-{step}")
+    atomic_write(model_dir / "checkpoint", f'model_checkpoint_path: "model.ckpt-{step}"\n')
     return final
 
 

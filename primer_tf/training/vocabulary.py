@@ -57,6 +57,7 @@ def read_vocabulary(path):
         proto = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"No such vocabulary: {path}.") from error
+    sentencepiece.set_min_log_level(2)
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
     except RuntimeError as error:

@@ -1,6 +1,6 @@
 """The table of configurables is that of the installed packages."""
 
-from mesh.tf1 import in_tf1
+from tf1 import in_tf1
 
 
 @in_tf1

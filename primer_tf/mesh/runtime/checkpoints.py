@@ -16,7 +16,7 @@ def latest(model_dir):
     state = tf.train.get_checkpoint_state(str(model_dir))
     if state is None or not state.model_checkpoint_path:
         return None
-    if not tf.train.checkpoint_exists(state.model_checkpoint_path):
+    if not tf.io.gfile.exists(f"{state.model_checkpoint_path}.index"):
         raise UserError(
             f"{model_dir}/checkpoint names {state.model_checkpoint_path} as the newest checkpoint, "
             "but its files are missing; restore them, or edit that file to name one that exists."
