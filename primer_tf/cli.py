@@ -6,6 +6,7 @@ import sys
 
 from primer_tf.errors import UserError, preset_errors
 
+CONVERT = "Convert between the checkpoints of the T5 codebase and Keras presets, bitwise."
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
 
 
@@ -56,7 +57,24 @@ def _parser():
     train = command("train", _train, "Train a model; its preset lands in OUTPUT/preset.")
     train.add_argument("--output", required=True, help="folder of the run")
     train.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
+    _add_gin_arguments(train, "instead of --preset and most of the options below")
     _add_run_arguments(train)
+
+    convert = commands.add_parser(
+        "convert", help="Convert between T5 checkpoints and Keras presets.", description=CONVERT
+    )
+    directions = convert.add_subparsers(dest="direction", required=True)
+    to_keras = directions.add_parser("mesh-to-keras", help="from a T5 model_dir to a preset")
+    to_keras.set_defaults(run=_mesh_to_keras)
+    to_keras.add_argument("model_dir", help="folder of the checkpoints")
+    to_keras.add_argument("preset", help="preset directory to write")
+    _add_gin_arguments(to_keras, "default: the operative_config.gin in model_dir")
+    to_keras.add_argument("--vocabulary", help="default: the one that the gin files name")
+    to_keras.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
+    to_mesh = directions.add_parser("keras-to-mesh", help="from a preset to a T5 model_dir")
+    to_mesh.set_defaults(run=_keras_to_mesh)
+    to_mesh.add_argument("preset", help="preset directory")
+    to_mesh.add_argument("model_dir", help="folder of the checkpoint to write")
 
     evaluate = command("evaluate", _evaluate, "Evaluate a trained preset on a text.")
     evaluate.add_argument("preset", help="preset directory")
@@ -81,6 +99,15 @@ def _parser():
     demo.add_argument("--output", default="runs/demo", help="folder (%(default)s)")
     demo.add_argument("--steps", type=int, default=400, help="training steps (%(default)s)")
     return parser
+
+
+def _add_gin_arguments(parser, default):
+    parser.add_argument(
+        "--gin_file", action="append", default=[], help=f"may be repeated, as T5's; {default}"
+    )
+    parser.add_argument(
+        "--gin_param", action="append", default=[], help="binding; may be repeated, as T5's"
+    )
 
 
 def _add_sampling_arguments(parser):
@@ -141,13 +168,59 @@ def _train(arguments):
     fields = {field.name for field in dataclasses.fields(RunConfig)}
     given = {key: value for key, value in vars(arguments).items() if key in fields}
     if arguments.resume:
+        if arguments.gin_file or arguments.gin_param:
+            raise UserError("A resumed run keeps its own gin files; leave --gin_file out.")
         config = dataclasses.replace(load_config(arguments.output), **given)
     else:
+        given = {**_described_run(arguments.gin_file, arguments.gin_param), **given}
         missing = [f"--{name}" for name in ("preset", "data") if name not in given]
         if missing:
-            raise UserError(f"primer train needs {' and '.join(missing)}, or --resume.")
+            raise UserError(
+                f"primer train needs {' and '.join(missing)}, or --gin_file, or --resume."
+            )
         config = RunConfig(**given)
     train(config, arguments.output, resume=arguments.resume)
+
+
+def _described_run(files, bindings):
+    """Returns the fields of a `RunConfig` that gin files describe."""
+    from primer_tf.zoo import gin_reader
+    from primer_tf.zoo.model_arguments import backbone_arguments
+    from primer_tf.zoo.resolved_bindings import ResolvedBindings
+    from primer_tf.zoo.run_arguments import run_arguments
+
+    if not files:
+        if bindings:
+            raise UserError("--gin_param needs --gin_file.")
+        return {}
+    resolved = ResolvedBindings(gin_reader.read(files, bindings))
+    architecture = backbone_arguments(resolved)
+    return {
+        "preset": files[0],
+        "architecture": architecture,
+        "dropout": architecture["dropout"],
+        "gradient_checkpointing": architecture["gradient_checkpointing"],
+        **run_arguments(resolved),
+    }
+
+
+def _mesh_to_keras(arguments):
+    from primer_tf.convert.mesh_to_keras import mesh_to_keras
+
+    mesh_to_keras(
+        arguments.model_dir,
+        arguments.preset,
+        arguments.gin_file,
+        arguments.gin_param,
+        arguments.vocabulary,
+        arguments.step,
+    )
+
+
+def _keras_to_mesh(arguments):
+    from primer_tf.convert.keras_to_mesh import keras_to_mesh
+
+    keras_to_mesh(arguments.preset, arguments.model_dir)
 
 
 def _load(preset, sampler="greedy"):

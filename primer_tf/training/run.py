@@ -11,14 +11,21 @@ import keras
 
 from primer_tf.errors import UserError, preset_errors
 from primer_tf.files import atomic_directory, atomic_write, sole_writer
-from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
+from primer_tf.models import (
+    PrimerBackbone,
+    PrimerCausalLM,
+    PrimerCausalLMPreprocessor,
+    PrimerTokenizer,
+)
 from primer_tf.models.primer_backbone import check_preset
 from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.evaluation import Evaluator
 from primer_tf.training.progress import History, Progress
+from primer_tf.training.training_state import restore_training_state, save_training_state
 from primer_tf.training.vocabulary import read_vocabulary, train_vocabulary
+from primer_tf.zoo.model_arguments import SENTINELS, padded_vocabulary_size
 
 RECORD = "run.json"
 VOCABULARY = "vocabulary.model"
@@ -33,7 +40,10 @@ class RunConfig:
     """What defines a run; kept as `run.json` in its folder.
 
     Attributes:
-        preset: Name in the zoo, or a preset directory to train on.
+        preset: Name in the zoo, or a preset directory to train on; an optimizer's state in it is
+            taken up as well.
+        architecture: Arguments of the `PrimerBackbone`, if gin files describe it; `preset` then
+            only names it.
         data: Source of the training text, see `primer_tf.tasks.text`.
         validation_data: Source of the validation text; by default held out from `data`.
         vocabulary: SentencePiece model; by default one of `vocabulary_size` pieces is trained.
@@ -46,6 +56,7 @@ class RunConfig:
         learning_rate_scale: Factor on the schedule.
         ramp_up_steps: Steps of linear growth at the start.
         z_loss: Factor of the z-loss.
+        label_smoothing: Share of the targets that is spread over the vocabulary.
         dropout: Rate of all dropouts.
         gradient_checkpointing: Whether gradients recompute activations.
         dtype: Policy of the computations, such as `mixed_bfloat16`.
@@ -54,6 +65,7 @@ class RunConfig:
 
     preset: str
     data: str
+    architecture: dict | None = None
     validation_data: str | None = None
     vocabulary: str | None = None
     vocabulary_size: int = 8000
@@ -65,6 +77,7 @@ class RunConfig:
     learning_rate_scale: float = 1.0
     ramp_up_steps: int = 0
     z_loss: float = 1e-4
+    label_smoothing: float = 0.0
     dropout: float = 0.0
     gradient_checkpointing: bool = False
     dtype: str = "float32"
@@ -78,7 +91,8 @@ class RunConfig:
             _check(self, name, "a positive number", lambda value: 0 < value < math.inf)
         for name in ("ramp_up_steps", "seed", "z_loss"):
             _check(self, name, "zero or a positive number", lambda value: 0 <= value < math.inf)
-        _check(self, "dropout", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        for name in ("dropout", "label_smoothing"):
+            _check(self, name, "at least 0 and below 1", lambda value: 0 <= value < 1)
         _check(self, "dtype", "a Keras dtype policy, such as mixed_bfloat16", _is_policy)
 
 
@@ -117,7 +131,8 @@ def train(config, output, resume=False, report=print):
         raise UserError(f"{output} already holds a run; add --resume, or choose another folder.")
     if resume and not (output / RECORD).exists():
         raise UserError(f"There is no run to resume in {output}; start it without --resume.")
-    check_preset(config.preset)
+    if config.architecture is None:
+        check_preset(config.preset)
     documents = load_split(config.data, "train", config.validation_data)
     held_out = load_split(config.data, "validation", config.validation_data)
     with sole_writer(output):
@@ -140,7 +155,7 @@ def _train(config, output, started, documents, held_out, report):
         optimizer=T5Adafactor(
             RsqrtSchedule(config.warmup_steps, config.learning_rate_scale, config.ramp_up_steps)
         ),
-        loss=NextTokenLoss(z_loss=config.z_loss),
+        loss=NextTokenLoss(config.z_loss, config.label_smoothing),
     )
     # With no variable left to create, TensorFlow traces the first step once instead of twice.
     trained.optimizer.build(trained.trainable_variables)
@@ -150,6 +165,12 @@ def _train(config, output, started, documents, held_out, report):
     step = checkpoints.restore_newest(trained, report) if started else 0
     if started:
         report(f"Resuming at step {step}.")
+    elif config.architecture is None:
+        before = restore_training_state(
+            config.preset, trained.trainable_variables, trained.optimizer
+        )
+        if before:
+            report(f"The optimizer of {config.preset} goes on from step {before}.")
     report(
         f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
         f"tokens, {len(validation.tokens):,} validation tokens ({num_bytes:,} bytes)."
@@ -189,6 +210,7 @@ def _train(config, output, started, documents, held_out, report):
     history.draw(output / "learning_curve.png")
     with atomic_directory(output / "preset") as folder:
         model.save_to_preset(str(folder))
+        save_training_state(folder, trained.trainable_variables, trained.optimizer)
     report(f"Saved {output / 'preset'}.")
     return model, evaluation, history
 
@@ -217,15 +239,21 @@ def _vocabulary(config, output, documents, started):
 
 def _model(config, tokenizer):
     """Returns the model to train, with room for the vocabulary."""
-    with preset_errors(config.preset):
-        model = PrimerCausalLM.from_preset(
-            config.preset,
-            preprocessor=PrimerCausalLMPreprocessor(tokenizer, config.sequence_length),
-            dropout=config.dropout,
-            gradient_checkpointing=config.gradient_checkpointing,
-            dtype=config.dtype,
-            compile=False,
-        )
+    arguments = {
+        "dropout": config.dropout,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "dtype": config.dtype,
+    }
+    preprocessor = PrimerCausalLMPreprocessor(tokenizer, config.sequence_length)
+    if config.architecture is None:
+        with preset_errors(config.preset):
+            model = PrimerCausalLM.from_preset(
+                config.preset, preprocessor=preprocessor, compile=False, **arguments
+            )
+    else:
+        rows = padded_vocabulary_size(tokenizer.vocabulary_size() + SENTINELS)
+        described = {**config.architecture, "vocabulary_size": rows}
+        model = PrimerCausalLM(PrimerBackbone(**{**described, **arguments}), preprocessor)
     backbone = model.backbone
     if config.sequence_length > backbone.max_sequence_length:
         raise UserError(

@@ -47,8 +47,15 @@ ACTIVATIONS = {
     "linear": "linear",
 }
 
-# The embedding's rows are padded to a multiple of this (`Unitransformer.vocab_divisor`).
+# T5 adds this many pieces to every vocabulary, and Mesh TensorFlow pads the embedding's rows to a
+# multiple (`Unitransformer.vocab_divisor`).
+SENTINELS = 100
 VOCABULARY_DIVISOR = 128
+
+
+def padded_vocabulary_size(size):
+    """Returns the rows of the embedding for a vocabulary of `size` pieces and sentinels."""
+    return -(-size // VOCABULARY_DIVISOR) * VOCABULARY_DIVISOR
 
 
 def backbone_arguments(bindings):
@@ -106,7 +113,7 @@ class _Reader:
     def read_vocabulary(self):
         size = self.bindings.macro("vocabulary_size")
         if size is not None:
-            rows = -(-size // VOCABULARY_DIVISOR) * VOCABULARY_DIVISOR
+            rows = padded_vocabulary_size(size)
             self.set("vocabulary_size", rows, "the macro vocabulary_size")
 
     def read_decoder(self):

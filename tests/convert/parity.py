@@ -137,7 +137,9 @@ def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype):
     }
     for batch in batches[1 : steps + 1]:
         model.reset_metrics()
-        result["losses"].append(model.train_on_batch(inputs(batch), batch, return_dict=True)["loss"])
+        result["losses"].append(
+            model.train_on_batch(inputs(batch), batch, return_dict=True)["loss"]
+        )
     result["trained"] = {k: v.numpy() for k, v in variables.items()}
     result["slots"] = {
         name + SLOTS[kind]: slot.numpy()
