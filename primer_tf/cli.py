@@ -239,18 +239,18 @@ def _evaluate(arguments):
         raise UserError(f"batch_size must be at least 1; received {arguments.batch_size}.")
 
     from primer_tf.tasks.text import load_split
-    from primer_tf.training import TokenChunks
     from primer_tf.training.evaluation import Evaluator
+    from primer_tf.training.load_chunks import load_chunks
 
     model = _load(arguments.preset)
     splits = ("train", "validation") if arguments.split == "all" else (arguments.split,)
-    documents = [text for split in splits for text in load_split(arguments.data, split)]
     preprocessor = model.preprocessor
-    chunks = TokenChunks.from_documents(
-        documents, preprocessor.tokenizer, preprocessor.sequence_length
-    )
-    num_bytes = sum(len(text.encode("utf-8")) for text in documents)
-    print(Evaluator(model, chunks, num_bytes, arguments.batch_size)())
+    tokenizer, length = preprocessor.tokenizer, preprocessor.sequence_length
+    for split in splits:
+        documents = load_split(arguments.data, split)
+        chunks, num_bytes = load_chunks(arguments.data, split, documents, tokenizer, length)
+        evaluation = Evaluator(model, chunks, num_bytes, arguments.batch_size)()
+        print(f"{split}: {evaluation}" if len(splits) > 1 else evaluation)
 
 
 def _generate(arguments):

@@ -5,8 +5,8 @@ from primer_tf.training import NextTokenLoss
 from primer_tf.zoo import configurables as known
 from primer_tf.zoo import gin_reader
 from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
-from primer_tf.zoo.run_arguments import dtype_policy
 from primer_tf.zoo.resolved_bindings import ResolvedBindings
+from primer_tf.zoo.run_arguments import dtype_policy
 
 
 def from_gin(files, bindings=(), preprocessor=None, **arguments):

@@ -69,11 +69,11 @@ class Evaluator:
         )
         steps = self.chunks.evaluation_steps(self.batch_size)
         rows = self.sums.predict(batches, steps=steps, verbose=0)
-        loss, correct = rows.astype("float64").sum(axis=0) / len(self.chunks.tokens)
+        loss, correct = rows.astype("float64").sum(axis=0) / self.chunks.num_tokens
         return Evaluation(
             loss=float(loss),
             accuracy=float(correct),
-            tokens=len(self.chunks.tokens),
+            tokens=self.chunks.num_tokens,
             num_bytes=self.num_bytes,
         )
 

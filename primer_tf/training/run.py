@@ -19,9 +19,10 @@ from primer_tf.models import (
 )
 from primer_tf.models.primer_backbone import check_preset
 from primer_tf.tasks.text import load_split
-from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
+from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.evaluation import Evaluator
+from primer_tf.training.load_chunks import load_chunks
 from primer_tf.training.progress import History, Progress
 from primer_tf.training.training_state import restore_training_state, save_training_state
 from primer_tf.training.vocabulary import read_vocabulary, train_vocabulary
@@ -144,9 +145,10 @@ def _train(config, output, started, documents, held_out, report):
     proto = _vocabulary(config, output, documents, started)
     tokenizer = PrimerTokenizer(proto)
     model = _model(config, tokenizer)
-    chunks = TokenChunks.from_documents(documents, tokenizer, config.sequence_length)
+    length, validation_data = config.sequence_length, config.validation_data or config.data
+    chunks, _ = load_chunks(config.data, "train", documents, tokenizer, length)
     chunks.check_length()
-    validation = TokenChunks.from_documents(held_out, tokenizer, config.sequence_length)
+    validation, num_bytes = load_chunks(validation_data, "validation", held_out, tokenizer, length)
     _record(config, output, proto, chunks.tokens, started)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
@@ -159,7 +161,6 @@ def _train(config, output, started, documents, held_out, report):
     )
     # With no variable left to create, TensorFlow traces the first step once instead of twice.
     trained.optimizer.build(trained.trainable_variables)
-    num_bytes = sum(len(document.encode("utf-8")) for document in held_out)
     evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
     checkpoints = Checkpoints(output / "checkpoints")
     step = checkpoints.restore_newest(trained, report) if started else 0

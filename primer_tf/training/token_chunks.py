@@ -4,6 +4,9 @@ import numpy as np
 
 from primer_tf.errors import UserError
 
+# The id of T5's pad piece, which no text has.
+PAD = 0
+
 
 class TokenChunks:
     """Documents concatenated, each closed by the end token, and cut into chunks (T5's `lm`).
@@ -51,6 +54,28 @@ class TokenChunks:
         tokens = [np.asarray([*row, end], dtype=np.int32) for row in rows]
         return cls(np.concatenate(tokens or [[]]), sequence_length, tokenizer.start_token_id)
 
+    @classmethod
+    def from_rows(cls, rows, sequence_length, start_token_id=0):
+        """Takes chunks as they are; shorter ones are filled with the pad token.
+
+        Args:
+            rows: List of arrays of at most `sequence_length` ids.
+            sequence_length: Tokens in a chunk.
+            start_token_id: What the inputs of every chunk start with.
+
+        Returns:
+            The `TokenChunks`.
+        """
+        padded = np.full((len(rows), sequence_length), PAD, np.int32)
+        for target, row in zip(padded, rows, strict=True):
+            target[: len(row)] = row
+        return cls(padded.reshape(-1), sequence_length, start_token_id)
+
+    @property
+    def num_tokens(self):
+        """How many tokens there are, without what fills a chunk."""
+        return int(np.count_nonzero(self.tokens != PAD))
+
     def check_length(self):
         """Raises `UserError` unless there is a chunk to train on."""
         if self.num_chunks == 0:
@@ -75,8 +100,7 @@ class TokenChunks:
                     order = np.random.default_rng((seed, epoch)).permutation(self.num_chunks)
                 start = order[index % self.num_chunks] * self.sequence_length
                 rows.append(self.tokens[start : start + self.sequence_length])
-            targets = np.stack(rows)
-            yield self._example(targets, np.ones(targets.shape, np.float32))
+            yield self._example(np.stack(rows))
             step += 1
 
     def evaluation_steps(self, batch_size):
@@ -87,18 +111,16 @@ class TokenChunks:
         """Yields every token once, in order; weights are zero on what fills the last chunk."""
         length = self.sequence_length
         rows = self.evaluation_steps(batch_size) * batch_size
-        targets = np.zeros(rows * length, np.int32)
+        targets = np.full(rows * length, PAD, np.int32)
         targets[: len(self.tokens)] = self.tokens
-        weights = (np.arange(rows * length) < len(self.tokens)).astype(np.float32)
-        targets, weights = targets.reshape(rows, length), weights.reshape(rows, length)
+        targets = targets.reshape(rows, length)
         for start in range(0, rows, batch_size):
-            batch = slice(start, start + batch_size)
-            yield self._example(targets[batch], weights[batch])
+            yield self._example(targets[start : start + batch_size])
 
-    def _example(self, targets, weights):
+    def _example(self, targets):
         inputs = np.empty_like(targets)
         inputs[:, 0] = self.start_token_id
         inputs[:, 1:] = targets[:, :-1]
         # A chunk is full of tokens; what fills the last one is masked by its weight.
-        mask = np.ones_like(targets)
+        mask, weights = np.ones_like(targets), (targets != PAD).astype(np.float32)
         return {"token_ids": inputs, "padding_mask": mask}, targets, weights
