@@ -86,6 +86,16 @@ def _evolved_convolution(backbone):
     return "DecoderConvolutionalLayer", names
 
 
+def _switch_feed_forward(backbone):
+    kernels = {"linear": "wi_1", "intermediate": "wi_0"} if backbone.gated else {}
+    kernels = kernels or {"intermediate": "wi"}
+    return "MoE1D", {
+        "router_kernel": "switch_gating/kernel",
+        **{f"{keras}_kernel": f"{mesh}/kernel" for keras, mesh in kernels.items()},
+        "output_kernel": "wo/kernel",
+    }
+
+
 # For each sublayer of a block: the scope of its variables, and their names in it.
 LAYERS = {
     "attention": _attention,
@@ -93,6 +103,7 @@ LAYERS = {
     "synthesizer_attention": _synthesizer_attention,
     "evolved_convolution": _evolved_convolution,
     "feed_forward": _feed_forward,
+    "switch_feed_forward": _switch_feed_forward,
 }
 
 

@@ -32,6 +32,19 @@ LAYERS = {
         "feed_forward",
         {"hidden_size": "intermediate_dim", "dropout_rate": "dropout"},
     ),
+    known.MIXTURE_OF_EXPERTS: (
+        "switch_feed_forward",
+        {
+            "num_experts": "num_experts",
+            "hidden_size": "intermediate_dim",
+            "dropout_rate": "dropout",
+            "capacity_factor_train": "capacity_factor",
+            "capacity_factor_eval": "eval_capacity_factor",
+            "min_expert_capacity": "min_expert_capacity",
+            "group_size": "group_size",
+            "loss_coef": "load_balance_loss",
+        },
+    ),
 }
 
 NORMALIZATIONS = {known.LAYER_NORM: "layer", known.RMS_NORM: "rms", known.PRIMER_NORM: "primer"}
@@ -123,6 +136,7 @@ class _Reader:
         self.set("max_sequence_length", lengths["targets"], origin)
         for name in (known.UNITRANSFORMER, known.VOCAB_EMBEDDING, known.INITIALIZER):
             self.bindings.check(name)
+        self.take(known.INITIALIZER, "scale", "initializer_scale")
         self.take(known.UNITRANSFORMER, "d_model", "hidden_dim")
         self.bindings.check(known.MAKE_LAYER_STACK)
         self.take(known.MAKE_LAYER_STACK, "num_layers", "num_layers")
@@ -158,7 +172,19 @@ class _Reader:
         buckets = "relative_attention_num_buckets"
         self.take(known.SELF_ATTENTION, buckets, _ATTENTION[buckets])
 
+    def _read_MoE1D(self, name):
+        self._read_activation(name)
+        # Out of training there is no jitter, whatever the policy.
+        jitters = self.bindings.value(name, "switch_policy_train") == "input_jitter"
+        jitter = self.bindings.value(name, "switch_jitter") if jitters else 0.0
+        self.set("router_jitter", jitter, self.bindings.where(name, "switch_jitter"))
+        z_loss = self.bindings.value(name, "z_loss") or 0.0
+        self.set("router_z_loss", z_loss, self.bindings.where(name, "z_loss"))
+
     def _read_DenseReluDense(self, name):
+        self._read_activation(name)
+
+    def _read_activation(self, name):
         origin = self.bindings.where(name, "activation")
         names = self.bindings.value(name, "activation")
         names = [names] if isinstance(names, str) else names

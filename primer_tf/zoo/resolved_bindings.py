@@ -78,12 +78,12 @@ class ResolvedBindings:
             short, allowed = name.split(".")[-1], " or ".join(map(shown, rule.values))
             if binding is None:
                 raise UserError(
-                    f"{short}.{argument} is not bound, so it is {shown(value)}, which the Keras model "
-                    f"cannot honour; bind it to {allowed}."
+                    f"{short}.{argument} is not bound, so it is {shown(value)}, which the Keras "
+                    f"model cannot honour; bind it to {allowed}."
                 )
             raise UserError(
-                f"{binding.where}: the Keras model cannot honour {binding.name} = {shown(value)}; it "
-                f"must be {allowed}."
+                f"{binding.where}: the Keras model cannot honour {binding.name} = {shown(value)}; "
+                f"it must be {allowed}."
             )
         return value
 

@@ -36,6 +36,7 @@ def test_primer_in_full():
         "dropout": 0.0,
         "num_buckets": 32,
         "gradient_checkpointing": False,
+        "initializer_scale": 1.0,
     }
 
 
