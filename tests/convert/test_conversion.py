@@ -1,0 +1,202 @@
+"""Checkpoints of Mesh TensorFlow to Keras presets and back: bitwise, or one clear line."""
+
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from primer_tf import cli
+from primer_tf.convert.from_gin import from_gin
+from primer_tf.convert.keras_to_mesh import keras_to_mesh
+from primer_tf.convert.mesh_checkpoint import MeshCheckpoint, write_checkpoint
+from primer_tf.convert.mesh_to_keras import mesh_to_keras
+from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
+from primer_tf.training import T5Adafactor
+from primer_tf.training.training_state import read_training_state, save_training_state
+
+SMALL = [
+    "num_layers = 2",
+    "d_model = 16",
+    "num_heads = 2",
+    "d_kv = 8",
+    "d_ff = 24",
+    "dropout_rate = 0.1",
+    "vocabulary_size = 384",
+    'utils.run.sequence_length = {"inputs": 1, "targets": 32}',
+]
+
+
+def make_preset(path, name, vocabulary, bindings=()):
+    """Writes a preset whose weights and optimizer state are all different numbers."""
+    keras.utils.set_random_seed(0)
+    experts = ["num_experts = 3"] if "switch" in name else []
+    preprocessor = PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), sequence_length=32)
+    model = from_gin(f"models/{name}.gin", [*SMALL, *experts, *bindings], preprocessor)
+    rng = np.random.default_rng(0)
+    optimizer = T5Adafactor(min_dim_size_to_factor=128)
+    optimizer.build(model.backbone.weights)
+    slots = [s for w in model.backbone.weights for s in optimizer.slots(w).values()]
+    for variable in [*model.backbone.weights, *slots]:
+        variable.assign(rng.standard_normal(variable.shape))
+    optimizer.iterations.assign(17)
+    model.save_to_preset(str(path))
+    save_training_state(path, model.backbone.weights, optimizer)
+    return model
+
+
+@pytest.fixture(scope="module")
+def primer(vocabulary, tmp_path_factory):
+    """A preset of a small Primer and the same as a Mesh TensorFlow folder."""
+    folder = tmp_path_factory.mktemp("primer")
+    make_preset(folder / "preset", "tiny_primer", vocabulary)
+    keras_to_mesh(folder / "preset", folder / "mesh", report=lambda line: None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny_primer_ez",
+        "tiny_primer",
+        "tiny_transformer_plusplus",
+        "tiny_evolved_transformer",
+        "tiny_switch_primer",
+        "tiny_synthesizer",
+    ],
+)
+def test_there_and_back(name, vocabulary, tmp_path):
+    model = make_preset(tmp_path / "preset", name, vocabulary)
+    lines = []
+    keras_to_mesh(tmp_path / "preset", tmp_path / "mesh", report=lines.append)
+    again = mesh_to_keras(tmp_path / "mesh", tmp_path / "again", report=lines.append)
+    assert again.backbone.get_config() == {
+        **model.backbone.get_config(),
+        "name": again.backbone.name,
+    }
+    loaded = PrimerCausalLM.from_preset(str(tmp_path / "again"))
+    for variable, same in zip(model.backbone.weights, loaded.backbone.weights, strict=True):
+        assert variable.path == same.path
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (variable, same)))
+    assert loaded.preprocessor.tokenizer.proto == vocabulary
+    (step, slots), (step_again, slots_again) = (
+        read_training_state(tmp_path / folder) for folder in ("preset", "again")
+    )
+    assert step == step_again == 17 and slots.keys() == slots_again.keys()
+    for key, slot in slots.items():
+        np.testing.assert_array_equal(slot, slots_again[key])
+    assert all("step 17" in line for line in lines if line.startswith("Converted"))
+
+
+def test_a_checkpoint_of_many_shards_reads_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("primer_tf.convert.mesh_checkpoint.SHARD_BYTES", 100)
+    rng = np.random.default_rng(0)
+    arrays = {f"v{i}": rng.standard_normal((i + 1, 7)).astype("float32") for i in range(9)}
+    write_checkpoint(tmp_path, 5, arrays.items())
+    checkpoint = MeshCheckpoint(tmp_path)
+    assert checkpoint.step == 5
+    assert checkpoint.shapes == {name: array.shape for name, array in arrays.items()}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(checkpoint.read(name), array)
+    assert sorted(p.suffix.split("-")[0] for p in tmp_path.iterdir() if "part" in p.name) == []
+
+
+def fails(capsys, *arguments):
+    """Runs the command and returns the one line it fails with."""
+    status = cli.main([str(a) for a in arguments])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "primer: error" in line]
+    assert status == 1 and len(lines) == 1
+    return lines[0]
+
+
+def mesh_to_keras_fails(capsys, primer, tmp_path, *more, model_dir=None):
+    target = tmp_path / "preset"
+    where = ("convert", "mesh-to-keras", model_dir or primer / "mesh", target)
+    line = fails(capsys, *where, *more)
+    assert not target.exists()
+    return line
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--gin_param", "d_ff = 32"], "DenseReluDense/wi/kernel should have shape"),
+        (["--gin_param", "num_layers = 3"], "block_002/layer_000.* is not in it"),
+        (["--gin_param", "num_layers = 1"], "it has transformer/block_001"),
+        (["--gin_file", "models/tiny_primer_ez.gin"], "is not in it|should have shape"),
+        (["--gin_param", "MDHA.num_haeds = 2"], "no argument 'num_haeds'; did you mean"),
+        (["--gin_file", "nothing.gin"], "There is no gin file nothing.gin"),
+        (["--step", "3"], "no checkpoint of step 3"),
+        (["--vocabulary", "nothing.model"], "No such vocabulary: nothing.model"),
+    ],
+)
+def test_what_does_not_fit(more, message, capsys, primer, tmp_path):
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, *more)
+    assert re.search(message, line), line
+
+
+def test_a_circular_include(capsys, primer, tmp_path):
+    (tmp_path / "a.gin").write_text(f'include "{tmp_path}/a.gin"\n')
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, "--gin_file", tmp_path / "a.gin")
+    assert "Circular include: a.gin includes a.gin" in line
+
+
+def test_folders_without_a_checkpoint(capsys, primer, tmp_path):
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, model_dir=tmp_path / "nowhere")
+    assert "There is no folder" in line
+    (tmp_path / "empty").mkdir()
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, model_dir=tmp_path / "empty")
+    assert "There is no checkpoint in" in line
+
+
+def test_a_damaged_checkpoint(capsys, primer, tmp_path):
+    broken = tmp_path / "mesh"
+    shutil.copytree(primer / "mesh", broken)
+    (data,) = broken.glob("*.data-*")
+    data.write_bytes(data.read_bytes()[:1000])
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, model_dir=broken)
+    assert "is damaged" in line
+
+
+def test_a_partial_checkpoint(capsys, primer, tmp_path):
+    whole = MeshCheckpoint(primer / "mesh")
+    missing = "transformer/block_001/layer_001/DenseReluDense/wo/bias"
+    partial = tmp_path / "mesh"
+    shutil.copytree(primer / "mesh", partial)
+    names = [name for name in whole.shapes if name != missing]
+    write_checkpoint(partial, whole.step, ((name, whole.read(name)) for name in names))
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, model_dir=partial)
+    assert f"{missing} of shape (16,) is not in it" in line
+
+
+def test_a_vocabulary_of_another_size(capsys, primer, tmp_path):
+    from primer_tf.training.vocabulary import train_vocabulary
+
+    letters = np.random.default_rng(0).choice(list("abcdefghij"), (800, 6))
+    words = ["".join(word) for word in letters]
+    text = [" ".join(words[i : i + 8]) for i in range(0, 800, 8)]
+    (tmp_path / "other.model").write_bytes(train_vocabulary(text, size=400))
+    line = mesh_to_keras_fails(capsys, primer, tmp_path, "--vocabulary", tmp_path / "other.model")
+    assert "400 pieces, more than the 384 rows" in line
+
+
+def test_what_cannot_become_a_mesh_checkpoint(capsys, primer, tmp_path, vocabulary):
+    line = fails(capsys, "convert", "keras-to-mesh", tmp_path / "nowhere", tmp_path / "mesh")
+    assert "nowhere" in line
+    line = fails(capsys, "convert", "keras-to-mesh", primer / "preset", primer / "mesh")
+    assert "holds checkpoints already" in line
+    model = make_preset(tmp_path / "odd", "tiny_primer", vocabulary)
+    config = {**model.backbone.get_config(), "max_distance": 64}
+    odd = PrimerCausalLM(type(model.backbone).from_config(config), model.preprocessor)
+    odd.save_to_preset(str(tmp_path / "odd"))
+    line = fails(capsys, "convert", "keras-to-mesh", tmp_path / "odd", tmp_path / "mesh")
+    assert "max_distance is 64, not 128" in line and not (tmp_path / "mesh").exists()
+
+
+def test_damaged_training_state(capsys, primer, tmp_path):
+    preset = tmp_path / "preset"
+    shutil.copytree(primer / "preset", preset)
+    (preset / "training_state.npz").write_bytes(b"no archive")
+    line = fails(capsys, "convert", "keras-to-mesh", preset, tmp_path / "mesh")
+    assert "training_state.npz is damaged" in line and "delete it" in line
