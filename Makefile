@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: demo test test-mesh test-slow lint clean
+.PHONY: demo test test-mesh test-slow parity lint clean
 
 demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, export, serve
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
@@ -22,6 +22,9 @@ test-slow: $(VENV)/.test ## What takes minutes
 
 test-mesh: $(VENV)/.test ## All tests of the T5 side
 	$(PYTEST) tests/mesh tests/tasks -m ""
+
+parity: $(VENV)/.test ## Both engines on every published gin file, a row for each
+	$(BIN)/python tests/convert/parity.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

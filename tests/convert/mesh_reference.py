@@ -22,11 +22,12 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
       batches: an int array `[steps + 1, batch, length]`; the first is not trained on.
       prompts: an int array `[batch, length]` of prompts to continue, padded with zeros.
       steps: an integer, how many Adafactor steps to make.
-      dtype: a string, the type of all arithmetic.
+      dtype: a string, the type of all arithmetic; "float64" only where `steps` is 0, for Mesh
+        TensorFlow's Adafactor is float32.
       seed: an integer, of the weights.
 
     Returns:
-      A dictionary: "weights", "gradients" and "trained" map names to arrays; "slots" maps the
+      A dictionary, with `steps` 0 of "weights", "logits" and "loss" only: "weights", "gradients" and "trained" map names to arrays; "slots" maps the
       names of Adafactor's slots to arrays; "logits", "loss", "losses" and "continuation".
     """
     graphs.parse(gin_file, bindings=bindings)
@@ -36,6 +37,8 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
         targets = tf.placeholder(tf.int32, batches.shape[1:])
         logits, loss = scene.call(targets)
         variables = scene.graph.trainable_variables
+        if not steps:
+            return _forward(scene, {targets: batches[0]}, logits, loss, seed)
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
         rate = tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32), float(WARMUP_STEPS)))
         optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=tf.cast(rate, dtype))
@@ -69,6 +72,29 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
     return result
 
 
+def _forward(scene, feed, logits, loss, seed):
+    lowering = scene.lowering()
+    exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss)]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        draw_weights(session, scene.graph.trainable_variables, seed)
+        session.run(lowering.copy_masters_to_slices())
+        result = {"weights": masters(session, scene.graph.trainable_variables)}
+        result["logits"], result["loss"] = session.run(exported, feed)
+    return result
+
+
+def parameters(gin_file):
+    """Returns the number of parameters of the model that a gin file describes, at its own size."""
+    import math
+
+    import gin
+
+    graphs.parse(gin_file)
+    size = gin.query_parameter("vocabulary_size/gin.macro.value")
+    return sum(map(math.prod, graphs.variable_shapes(size).values()))
+
+
 class _Scene:
     """A Mesh TensorFlow graph and the model in it, on one device."""
 
@@ -91,12 +117,15 @@ class _Scene:
     def call(self, targets):
         """Returns logits and loss of `[batch, length]` targets, as in training."""
         ids = self.ids(targets)
+        sequence_id = mtf.to_int32(mtf.not_equal(ids, 0))
         logits, loss = self.model.call_simple(
-            transformer.autoregressive_inputs(ids),
+            transformer.autoregressive_inputs(ids, sequence_id),
             ids,
             compute_loss=True,
             mode=tf.estimator.ModeKeys.TRAIN,
             variable_dtype=self.dtype,
+            sequence_id=sequence_id,
+            position=mtf.range(self.mesh, ids.shape.dims[-1], tf.int32),
         )
         return mtf.anonymize(logits), loss
 

@@ -3,14 +3,15 @@
 `python tests/convert/parity.py` prints a row for each published gin file, at a reduced size that
 keeps every part of the architecture; it ends with an error if a row is out of bounds.
 
+- parameters: at full size, in Mesh TensorFlow and in Keras, and as published, in millions.
 - logits, gradients: largest difference, relative to the largest value (gradients: by variable).
+- logits64: the same of the logits, with all arithmetic in float64.
 - losses: largest relative difference in 20 steps of Adafactor from the same weights.
-- weights: after these steps, by variable, the norm of the difference relative to the norm.
+- weights, slots: after these steps, by variable, the norm of the difference relative to the norm.
 - text: whether greedy decoding gives the same tokens.
 """
 
 import argparse
-import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +40,7 @@ SWITCH = ["num_layers = 1", "num_experts = 4", "MoE1D.switch_jitter = 0.0"]
 
 BOUNDS = {
     "logits": 1e-4,
+    "logits64": 1e-6,
     "loss": 1e-4,
     "gradients": 1e-4,
     "losses": 1e-4,
@@ -66,14 +68,12 @@ class Row:
         return found + ([] if self.same_text else ["greedy text differs"])
 
 
-def compare(name, mesh, dtype="float32", steps=STEPS):
+def compare(name, mesh):
     """Compares the two engines on one gin file.
 
     Args:
         name: Of the gin file.
-        mesh: A function that runs `mesh_reference.reference` in a TensorFlow 1 process.
-        dtype: Of all arithmetic.
-        steps: Of training.
+        mesh: A function that runs a function of `mesh_reference` in a TensorFlow 1 process.
 
     Returns:
         A `Row`.
@@ -81,15 +81,18 @@ def compare(name, mesh, dtype="float32", steps=STEPS):
     start = time.monotonic()
     bindings = REDUCED + (SWITCH if "switch" in name else [])
     rng = np.random.default_rng(0)
-    batches = rng.integers(3, 256, (steps + 1, BATCH, LENGTH)).astype("int32")
+    batches = rng.integers(3, 256, (STEPS + 1, BATCH, LENGTH)).astype("int32")
     prompts = np.zeros((3, LENGTH), "int32")
     for row, length in enumerate((9, 2, 5)):
         prompts[row, :length] = rng.integers(3, 256, length)
     task = dict(gin_file=f"models/{name}.gin", bindings=bindings, batches=batches, prompts=prompts)
-    expected = mesh(**task, steps=steps, dtype=dtype)
-    actual = in_keras(**task, weights=expected["weights"], steps=steps, dtype=dtype)
+    wide = dict(task, steps=0, dtype="float64")
+    expected, expected64 = mesh(**task, steps=STEPS), mesh(**wide)
+    actual = in_keras(**task, weights=expected["weights"], steps=STEPS)
+    actual64 = in_keras(**wide, weights=expected64["weights"])
     differences = {
         "logits": apart(actual["logits"], expected["logits"]),
+        "logits64": apart(actual64["logits"], expected64["logits"]),
         "loss": apart(actual["loss"], expected["loss"]),
         "gradients": worst(apart, actual["gradients"], expected["gradients"]),
         "losses": float(np.max(np.abs(np.divide(actual["losses"], expected["losses"]) - 1))),
@@ -100,7 +103,7 @@ def compare(name, mesh, dtype="float32", steps=STEPS):
     return Row(name, differences, same_text, time.monotonic() - start)
 
 
-def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype):
+def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype="float32"):
     """Returns what `mesh_reference.reference` returns, from the Keras model with these weights."""
     import keras
     import tensorflow as tf
@@ -121,6 +124,8 @@ def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype):
         shifted = np.pad(targets, ((0, 0), (1, 0)))[:, :-1]
         return {"token_ids": shifted, "padding_mask": np.ones_like(shifted)}
 
+    if not steps:
+        return {"logits": model(inputs(batches[0]), training=True).numpy()}
     with tf.GradientTape() as tape:
         logits = model(inputs(batches[0]), training=True)
         loss = model.compute_loss(None, batches[0], logits, training=True)
@@ -201,22 +206,39 @@ def run_in_tf1(function, kwargs):
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
+def keras_parameters(name):
+    """Returns the number of parameters of a preset, built without values."""
+    import keras
+
+    from primer_tf.models import PrimerBackbone
+
+    with keras.StatelessScope(initialize_variables=False):
+        return PrimerBackbone.from_preset(name).count_params()
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="gin files; default: all that are published")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
-    arguments = parser.parse_args()
-    golden = json.loads((TESTS / "mesh" / "golden" / "parameter_counts.json").read_text())
+    names = parser.parse_args().names
     mesh = MeshProcess()
-    print(f"{'gin file':<32}" + "".join(f"{key:>11}" for key in BOUNDS) + "  text  seconds")
+    from published import PUBLISHED
+
+    header = "".join(f"{key:>11}" for key in BOUNDS)
+    columns = f"{'Mesh':>12}{'Keras':>12}{'published':>10}"
+    print(f"{'gin file':<31}{columns}{header}  text  seconds", flush=True)
     failed = []
-    for name in arguments.names or golden:
-        row = compare(name, mesh, arguments.dtype)
+    for name in names or PUBLISHED:
+        counts = mesh("parameters", gin_file=f"models/{name}.gin"), keras_parameters(name)
+        row = compare(name, mesh)
         cells = "".join(f"{value:>11.1e}" for value in row.differences.values())
         text = "same" if row.same_text else "DIFF"
-        print(f"{name:<32}{cells}  {text}  {row.seconds:>7.0f}", flush=True)
-        failed += [f"{name}: {problem}" for problem in row.problems()]
+        columns = f"{counts[0]:>12,}{counts[1]:>12,}{PUBLISHED.get(name, ''):>9}M"
+        print(f"{name:<31}{columns}{cells}  {text}  {row.seconds:>7.0f}", flush=True)
+        problems = row.problems()
+        if counts[0] != counts[1]:
+            problems.append("numbers of parameters differ")
+        failed += [f"{name}: {problem}" for problem in problems]
     if failed:
         sys.exit("\n".join(failed))
 
