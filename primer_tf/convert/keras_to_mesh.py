@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import keras
-import numpy as np
-
-from primer_tf.convert.mesh_checkpoint import SLOTS, write_checkpoint
+from primer_tf.convert.mesh_checkpoint import SLOTS, CheckpointWriter
+from primer_tf.convert.streaming import stream_weights, without_values
 from primer_tf.convert.to_gin import to_gin
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
-from primer_tf.models import PrimerCausalLM
+from primer_tf.models import PrimerBackbone, PrimerTokenizer
+from primer_tf.models.primer_backbone import check_preset
 from primer_tf.training.t5_adafactor import T5Adafactor
-from primer_tf.training.training_state import restore_training_state
+from primer_tf.training.training_state import slots_of
 
 
 def keras_to_mesh(preset_dir, model_dir, report=print):
@@ -36,29 +35,33 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
     model_dir = Path(model_dir)
     if (model_dir / "checkpoint").exists():
         raise UserError(f"{model_dir} holds checkpoints already; choose another folder.")
-    model = PrimerCausalLM.from_preset(str(preset_dir), compile=False)
-    if model.preprocessor is None:
-        raise UserError(f"{preset_dir} has no trained weights; name a preset directory.")
-    backbone = model.backbone
-    gin_text = to_gin(backbone)
-    names = mesh_names(backbone)
-    optimizer = T5Adafactor()
-    optimizer.build(backbone.weights)
-    step = restore_training_state(preset_dir, backbone.weights, optimizer)
-
-    def variables():
-        for weight in backbone.weights:
-            name = names[weight.path]
-            yield name, np.asarray(keras.ops.convert_to_numpy(weight))
-            for kind, slot in optimizer.slots(weight).items():
-                yield name + SLOTS[kind], np.asarray(keras.ops.convert_to_numpy(slot))
-
-    atomic_write(model_dir / "vocabulary.model", model.preprocessor.tokenizer.proto)
-    atomic_write(model_dir / "model.gin", gin_text)
-    path = write_checkpoint(model_dir, step, variables())
-    report(f"Converted {preset_dir} (step {step}, {model.count_params():,} parameters) to {path}.")
+    tokenizer = _tokenizer(preset_dir)
+    backbone = without_values(
+        lambda: PrimerBackbone.from_preset(str(preset_dir), load_weights=False)
+    )
+    names, gin_text = mesh_names(backbone), to_gin(backbone)
+    step, slots = slots_of(preset_dir, backbone.weights, T5Adafactor())
+    with CheckpointWriter(model_dir, step) as checkpoint:
+        for (path, kind), slot in slots.items():
+            checkpoint.add(names[path] + SLOTS[kind], slot)
+        stream_weights(backbone, preset_dir, lambda p, value: checkpoint.add(names[p], value))
+        atomic_write(model_dir / "vocabulary.model", tokenizer.proto)
+        atomic_write(model_dir / "model.gin", gin_text)
+    path = model_dir / f"model.ckpt-{step}"
+    report(
+        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {path}."
+    )
     report(
         f"T5's flags for it: --model_dir={model_dir} --gin_file={model_dir}/model.gin "
         f"--gin_param=\"VOCABULARY='{model_dir}/vocabulary.model'\""
     )
     return path
+
+
+def _tokenizer(preset_dir):
+    check_preset(str(preset_dir))
+    if not (Path(preset_dir) / "tokenizer.json").exists():
+        raise UserError(
+            f"{preset_dir} has no vocabulary; name the preset directory of a trained model."
+        )
+    return PrimerTokenizer.from_preset(str(preset_dir))

@@ -15,7 +15,7 @@ STEP = "global_step"
 SLOTS = {"v": "_slot_v", "vr": "_slot_vr", "vc": "_slot_vc"}
 
 # Bytes of variables that are written at a time.
-SHARD_BYTES = 256 * 2**20
+PART_BYTES = 64 * 2**20
 
 
 class MeshCheckpoint:
@@ -60,50 +60,57 @@ class MeshCheckpoint:
             return self._reader.get_tensor(name)
 
 
-def write_checkpoint(model_dir, step, variables):
+class CheckpointWriter:
     """Writes a checkpoint that Mesh TensorFlow restores, and makes it the newest of its folder.
 
     It is written in parts beside its place, so that neither memory holds all of it at once nor a
-    reader sees half of it.
+    reader sees half of it; when the `with` block fails, nothing is left.
 
     Args:
         model_dir: Folder of the checkpoints.
         step: Its step.
-        variables: Iterable of `(name, NumPy array)`.
-
-    Returns:
-        The checkpoint's path.
     """
-    model_dir = Path(model_dir)
-    model_dir.mkdir(parents=True, exist_ok=True)
-    final = str(model_dir / f"model.ckpt-{step}")
-    with tempfile.TemporaryDirectory(dir=model_dir, prefix=".checkpoint-") as parts:
-        prefixes = []
-        for shard in _shards([(STEP, np.int64(step))], variables):
-            prefix = str(Path(parts) / f"part-{len(prefixes)}")
-            names, arrays = zip(*shard, strict=True)
-            tf.raw_ops.SaveV2(
-                prefix=prefix,
-                tensor_names=list(names),
-                shape_and_slices=[""] * len(names),
-                tensors=[tf.convert_to_tensor(array) for array in arrays],
-            )
-            prefixes.append(prefix)
-        tf.raw_ops.MergeV2Checkpoints(
-            checkpoint_prefixes=prefixes, destination_prefix=final, delete_old_dirs=False
+
+    def __init__(self, model_dir, step):
+        self.model_dir = Path(model_dir)
+        self.step = step
+
+    def __enter__(self):
+        """Makes the folder of the parts."""
+        self.model_dir.mkdir(parents=True, exist_ok=True)
+        self._parts = tempfile.TemporaryDirectory(dir=self.model_dir, prefix=".checkpoint-")
+        self._prefixes, self._waiting = [], {}
+        self.add(STEP, np.int64(self.step))
+        return self
+
+    def add(self, name, array):
+        """Adds the value of a variable."""
+        self._waiting[name] = array
+        if sum(array.nbytes for array in self._waiting.values()) >= PART_BYTES:
+            self._write_part()
+
+    def _write_part(self):
+        prefix = str(Path(self._parts.name) / f"part-{len(self._prefixes)}")
+        tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=list(self._waiting),
+            shape_and_slices=[""] * len(self._waiting),
+            tensors=[tf.convert_to_tensor(array) for array in self._waiting.values()],
         )
-    atomic_write(model_dir / "checkpoint", f'model_checkpoint_path: "model.ckpt-{step}"\n')
-    return final
+        self._prefixes.append(prefix)
+        self._waiting = {}
 
-
-def _shards(first, variables):
-    """Yields lists of `(name, array)` of about `SHARD_BYTES` each, `first` in the first."""
-    shard, size = list(first), 0
-    for name, array in variables:
-        shard.append((name, array))
-        size += array.nbytes
-        if size >= SHARD_BYTES:
-            yield shard
-            shard, size = [], 0
-    if shard:
-        yield shard
+    def __exit__(self, error, *_):
+        """Puts the parts together in their place."""
+        with self._parts:
+            if error is not None:
+                return
+            if self._waiting:
+                self._write_part()
+            name = f"model.ckpt-{self.step}"
+            tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=self._prefixes,
+                destination_prefix=str(self.model_dir / name),
+                delete_old_dirs=False,
+            )
+            atomic_write(self.model_dir / "checkpoint", f'model_checkpoint_path: "{name}"\n')

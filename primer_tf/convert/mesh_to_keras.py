@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, MeshCheckpoint
+from primer_tf.convert.streaming import read_from, without_values
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory
@@ -29,7 +30,7 @@ def mesh_to_keras(
 ):
     """Converts a checkpoint of the T5 codebase to a preset, with the optimizer's state.
 
-    The variables are read one at a time; none is changed.
+    The variables pass through memory one at a time; none is changed.
 
     Args:
         model_dir: Folder of the checkpoints, T5's `--model_dir`.
@@ -40,9 +41,6 @@ def mesh_to_keras(
         vocabulary: SentencePiece model; default: the one that the gin files name.
         step: Step of the checkpoint; default: the newest.
         report: Called with a line about what was converted.
-
-    Returns:
-        The `PrimerCausalLM`.
 
     Raises:
         UserError: No checkpoint, a damaged or partial one, or one of another model than the gin
@@ -59,21 +57,21 @@ def mesh_to_keras(
             f"{arguments['vocabulary_size']} rows of the embedding in {checkpoint.path}; name the "
             "vocabulary the model was trained with."
         )
-    backbone = PrimerBackbone(**arguments)
+    backbone = without_values(lambda: PrimerBackbone(**arguments))
     names = mesh_names(backbone)
     _check(checkpoint, {names[v.path]: tuple(v.shape) for v in backbone.weights})
-    for variable in backbone.weights:
-        variable.assign(checkpoint.read(names[variable.path]))
-    length = arguments["max_sequence_length"]
-    model = PrimerCausalLM(backbone, PrimerCausalLMPreprocessor(tokenizer, length))
+    read_from(backbone.weights, lambda path: checkpoint.read(names[path]))
+    preprocessor = PrimerCausalLMPreprocessor(tokenizer, arguments["max_sequence_length"])
+    model = without_values(lambda: PrimerCausalLM(backbone, preprocessor, compile=False))
+    slots = _slots(checkpoint, names)
     with atomic_directory(preset_dir) as folder:
         model.save_to_preset(str(folder))
-        write_training_state(folder, checkpoint.step, _slots(checkpoint, names))
+        if slots:
+            write_training_state(folder, checkpoint.step, slots)
     report(
         f"Converted {checkpoint.path} (step {checkpoint.step}, {model.count_params():,} "
-        f"parameters) to {preset_dir}."
+        f"parameters) to {preset_dir}" + ("." if slots else ", without an optimizer's state.")
     )
-    return model
 
 
 def _gin(model_dir, gin_files, bindings):

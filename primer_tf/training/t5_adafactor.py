@@ -55,15 +55,7 @@ class T5Adafactor(keras.optimizers.Adafactor):
         keras.optimizers.Optimizer.build(self, variables)
         self._slots = []
         for variable in variables:
-            shape = tuple(variable.shape)
-            axes = self._factored_axes(shape)
-            if axes:
-                kinds = {
-                    kind: shape[:axis] + shape[axis + 1 :]
-                    for kind, axis in zip(("vr", "vc"), axes, strict=True)
-                }
-            else:
-                kinds = {"v": shape}
+            kinds = self.slot_shapes(tuple(variable.shape))
             self._slots.append(
                 {
                     kind: self.add_variable(
@@ -72,6 +64,16 @@ class T5Adafactor(keras.optimizers.Adafactor):
                     for kind, slot_shape in kinds.items()
                 }
             )
+
+    def slot_shapes(self, shape):
+        """Returns the shapes of the second moments of a weight of this shape, by kind."""
+        axes = self._factored_axes(shape)
+        if axes is None:
+            return {"v": shape}
+        return {
+            kind: shape[:axis] + shape[axis + 1 :]
+            for kind, axis in zip(("vr", "vc"), axes, strict=True)
+        }
 
     def slots(self, variable):
         """Returns the second moments of a weight: dict of `vr` and `vc`, or of `v`."""

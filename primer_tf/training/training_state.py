@@ -62,8 +62,8 @@ def read_training_state(folder):
         ) from error
 
 
-def restore_training_state(folder, weights, optimizer):
-    """Gives an optimizer the state that lies in a preset's folder.
+def slots_of(folder, weights, optimizer):
+    """Returns the state that lies in a preset's folder, checked against its weights.
 
     Args:
         folder: The folder.
@@ -71,26 +71,40 @@ def restore_training_state(folder, weights, optimizer):
         optimizer: A `T5Adafactor`.
 
     Returns:
-        The step it stands at: 0 if the folder holds no state.
+        `(step, slots)`; step 0 and zeros if the folder holds no state.
 
     Raises:
         UserError: The state is damaged, or of another model or optimizer.
     """
     state = read_training_state(folder)
-    if state is None:
-        return 0
-    step, slots = state
-    if not optimizer.built:
-        optimizer.build(weights)
+    step, slots = state or (0, {})
+    found = {}
     for weight in weights:
-        for kind, slot in optimizer.slots(weight).items():
+        for kind, shape in optimizer.slot_shapes(tuple(weight.shape)).items():
             array = slots.get((weight.path, kind))
-            if array is None or array.shape != tuple(slot.shape):
+            if state is None:
+                array = np.zeros(shape, "float32")
+            if array is None or array.shape != shape:
                 raise UserError(
-                    f"{Path(folder) / FILE} is of another model: it has no {kind} of shape "
-                    f"{tuple(slot.shape)} for {weight.path}; delete it to train on with a fresh "
-                    "optimizer."
+                    f"{Path(folder) / FILE} is of another model: it has no {kind} of shape {shape} "
+                    f"for {weight.path}; delete it to train on with a fresh optimizer."
                 )
-            slot.assign(array)
-    optimizer.iterations.assign(step)
+            found[weight.path, kind] = array
+    return step, found
+
+
+def restore_training_state(folder, weights, optimizer):
+    """Gives an optimizer the state that lies in a preset's folder; see `slots_of`.
+
+    Returns:
+        The step it stands at: 0 if the folder holds no state.
+    """
+    step, slots = slots_of(folder, weights, optimizer)
+    if step:
+        if not optimizer.built:
+            optimizer.build(weights)
+        for weight in weights:
+            for kind, slot in optimizer.slots(weight).items():
+                slot.assign(slots[weight.path, kind])
+        optimizer.iterations.assign(step)
     return step

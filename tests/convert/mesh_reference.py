@@ -27,8 +27,9 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
       seed: an integer, of the weights.
 
     Returns:
-      A dictionary, with `steps` 0 of "weights", "logits" and "loss" only: "weights", "gradients" and "trained" map names to arrays; "slots" maps the
-      names of Adafactor's slots to arrays; "logits", "loss", "losses" and "continuation".
+      A dictionary, with `steps` 0 of "weights", "logits" and "loss" only: "weights", "gradients"
+      and "trained" map names to arrays; "slots" maps the names of Adafactor's slots to arrays;
+      "logits", "loss", "losses" and "continuation".
     """
     graphs.parse(gin_file, bindings=bindings)
     with tf.Graph().as_default(), tf.variable_scope("", use_resource=True):
