@@ -61,15 +61,16 @@ def _defaults():
 
 
 def _text(backbone, architecture):
-    macros = "\n".join(
-        f"{macro} = {getattr(backbone, argument)!r}" for argument, macro in MACROS.items()
-    )
+    macros = dict(MACROS)
+    if "switch_feed_forward" in backbone.block:
+        macros["num_experts"] = "num_experts"
+    lines = [f"{macro} = {getattr(backbone, name)!r}\n" for name, macro in macros.items()]
     length = backbone.max_sequence_length
     return (
         f"# {backbone.count_params():,} parameters.\n"
         'include "defaults.gin"\n'
         f'include "architectures/{architecture}.gin"\n\n'
-        f"{macros}\n\n"
+        f"{''.join(lines)}\n"
         f'utils.run.sequence_length = {{"inputs": 1, "targets": {length}}}\n'
         f"LayerStack.recompute_grads = {backbone.gradient_checkpointing}\n"
     )

@@ -278,6 +278,7 @@ RUNS = {
     "t5.models.mesh_transformer.get_vocabulary": _arguments("mixture_or_task_name"),
     "primer_tf.tasks.sentencepiece_model": _arguments("path"),
     "primer_tf.tasks.text_files": _arguments("train validation"),
+    "primer_tf.mesh.continuation_dataset_fn": _arguments("mixture_or_task_name num_examples"),
     "primer_tf.mesh.mesh_devices": _arguments("mesh_shape kind"),
     "primer_tf.mesh.beam_search_continuation": _arguments("beam_size alpha decode_length"),
 }

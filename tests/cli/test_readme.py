@@ -85,9 +85,9 @@ def test_layers_that_stand_alone():
 
 
 def test_figures_of_presets():
-    from primer_tf.models.presets import PARAMETERS
+    from primer_tf.zoo.presets import preset_parameters
 
     figures = re.findall(r"`(\w+)`\s([\d,]{6,})", README.read_text(encoding="utf-8"))
     assert len(figures) >= 4
     for preset, figure in figures:
-        assert f"{PARAMETERS[preset]:,}" == figure.rstrip(",")
+        assert f"{preset_parameters(preset):,}" == figure.rstrip(",")

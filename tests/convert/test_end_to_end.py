@@ -12,9 +12,9 @@ LENGTH = 128
 DEMO = {
     "MIXTURE_NAME": "demo_autoregressive_language_modeling",
     "TOKENS_PER_BATCH": 8 * LENGTH,
-    "utils.run.sequence_length": {"inputs": 1, "targets": LENGTH},
     "utils.run.save_checkpoints_steps": STEPS,
 }
+LENGTHS = {"utils.run.sequence_length": {"inputs": 1, "targets": LENGTH}}
 # The order of the batches in the second half.
 SEED = {"mesh_train_dataset_fn.seed": 7}
 PROMPTS = ["And it came to pass, that", "In the beginning", "The LORD"]
@@ -25,7 +25,9 @@ def in_t5(folder, run, bindings):
     """Runs T5's command on the demo text; what it prints goes to `RUN.txt`."""
     from command import t5
 
-    printed = t5(f"{folder}/mesh", run, model="tiny_primer_ez", **DEMO, **bindings)
+    # Decoding has lengths of its own.
+    own = {} if run == "decode" else LENGTHS
+    printed = t5(f"{folder}/mesh", run, model="tiny_primer_ez", **{**DEMO, **own, **bindings})
     Path(folder, f"{run}.txt").write_text(printed)
 
 
@@ -42,7 +44,7 @@ def dump_batches(folder, vocabulary, seed):
         tf.set_random_seed(1)  # as the Estimator does
         dataset = mesh_transformer.mesh_train_dataset_fn(
             mixture_or_task_name=DEMO["MIXTURE_NAME"],
-            sequence_length=DEMO["utils.run.sequence_length"],
+            sequence_length=LENGTHS["utils.run.sequence_length"],
             vocabulary=mesh_transformer.get_vocabulary(DEMO["MIXTURE_NAME"]),
             dataset_split="train",
             seed=seed,

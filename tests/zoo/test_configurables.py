@@ -5,23 +5,29 @@ from tf1 import in_tf1
 
 @in_tf1
 def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
+    import importlib
     import inspect
 
     import gin
-    import t5.models.mesh_transformer  # noqa: F401
     from gin import config
-    from mesh_tensorflow.transformer import utils
 
-    import primer_tf.mesh.decoding
-    import primer_tf.mesh.devices
-    import primer_tf.mesh.layers
-    import primer_tf.tasks.seqio_tasks  # noqa: F401
     from primer_tf.mesh import graphs
     from primer_tf.zoo.configurables import MODEL, RUNS, Only
     from primer_tf.zoo.gin_reader import Reference
 
+    for module in (
+        "mesh_tensorflow.transformer.evolved_transformer",
+        "mesh_tensorflow.transformer.moe",
+        "mesh_tensorflow.transformer.utils",
+        "t5.models.mesh_transformer",
+        "primer_tf.mesh.continuation",
+        "primer_tf.mesh.decoding",
+        "primer_tf.mesh.devices",
+        "primer_tf.mesh.layers",
+        "primer_tf.tasks.seqio_tasks",
+    ):
+        importlib.import_module(module)
     graphs.parse()  # Mesh TensorFlow's own defaults
-    del utils
     for name, arguments in {**RUNS, **MODEL}.items():
         function = config._REGISTRY[name].wrapped
         parameters = inspect.signature(function).parameters
