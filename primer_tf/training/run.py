@@ -184,7 +184,9 @@ def _train(config, output, started, documents, held_out, report):
     while step < config.steps:
         stretch = min(config.interval - step % config.interval, config.steps - step)
         start = time.monotonic()
-        logs = trained.fit(
+        # KerasHub's `fit` takes no generators.
+        logs = keras.Model.fit(
+            trained,
             chunks.training_batches(config.batch_size, config.seed, step),
             steps_per_epoch=stretch,
             shuffle=False,
