@@ -178,7 +178,10 @@ class _Reader:
         jitters = self.bindings.value(name, "switch_policy_train") == "input_jitter"
         jitter = self.bindings.value(name, "switch_jitter") if jitters else 0.0
         self.set("router_jitter", jitter, self.bindings.where(name, "switch_jitter"))
-        z_loss = self.bindings.value(name, "z_loss") or 0.0
+        # Mesh TensorFlow multiplies the sum of both losses by the factor of the first.
+        z_loss = (self.bindings.value(name, "z_loss") or 0.0) * self.bindings.value(
+            name, "loss_coef"
+        )
         self.set("router_z_loss", z_loss, self.bindings.where(name, "z_loss"))
 
     def _read_DenseReluDense(self, name):

@@ -40,6 +40,14 @@ def test_primer_in_full():
     }
 
 
+def test_the_losses_of_experts():
+    """Mesh TensorFlow returns `loss_coef * (balance + z_loss * z)`, `transformer_moe_layer_v1`."""
+    bindings = ("MoE1D.loss_coef = 0.5", "MoE1D.z_loss = 0.25")
+    arguments = backbone_arguments(read(["models/switch_primer.gin"], *bindings))
+    assert (arguments["load_balance_loss"], arguments["router_z_loss"]) == (0.5, 0.125)
+    assert backbone_arguments(read(["models/switch_primer.gin"]))["router_z_loss"] == 0.0
+
+
 @pytest.mark.parametrize(
     "binding, argument, value",
     [
