@@ -36,11 +36,17 @@ class ServedPrimer(tf.Module):
             prompts: `[B]` strings in UTF-8.
 
         Returns:
-            Dict of `"texts"`, `[B]`: each prompt with its completion.
+            Dict of `"texts"`, `[B]`: each prompt with its completion. A prompt that leaves no room
+            for new text is an error, not cut.
         """
         tokens = self.sentence_piece.tokenize(prompts)
         start = tf.fill([tf.shape(prompts)[0], 1], self._tokenizer.start_token_id)
         tokens = tf.concat([tf.cast(start, tokens.dtype), tokens], axis=1)
+        tf.debugging.assert_less(
+            tokens.row_lengths(),
+            tf.constant(self._max_length, tf.int64),
+            f"a prompt leaves no room for new text within {self._max_length} tokens",
+        )
         outputs = self._complete(
             tokens.to_tensor(self._tokenizer.pad_token_id, shape=[None, self._max_length]),
             tf.sequence_mask(tokens.row_lengths(), self._max_length),

@@ -1,0 +1,47 @@
+"""constraints.txt locks everything that the environment of the tests is made of."""
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+
+
+def locked():
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    pairs = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line) for line in lines if line[:1] != "#"]
+    return {canonicalize_name(pair[1]): pair[2] for pair in pairs}
+
+
+def installed(requirements):
+    """Returns the versions of what a list of requirements brings, directly or not."""
+    versions, todo = {}, [Requirement(requirement) for requirement in requirements]
+    while todo:
+        requirement = todo.pop()
+        extras = requirement.extras or {""}
+        name = canonicalize_name(requirement.name)
+        if (name, *extras) in versions:
+            continue
+        distribution = metadata.distribution(name)
+        versions[(name, *extras)] = distribution.version
+        for line in distribution.requires or []:
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(needed)
+    return {name: version for (name, *_), version in versions.items()}
+
+
+def test_everything_is_locked_at_the_version_tested():
+    lock = locked()
+    actual = installed(["primer_tf[demo,dev,t5]", "pip", "setuptools"])
+    actual["t5"] = metadata.version("t5")  # on purpose without what its metadata asks for
+    del actual["primer-tf"]
+    assert actual.keys() <= lock.keys()
+    for name, version in actual.items():
+        # PyTorch adds to its version what it was built for.
+        assert Version(version).public == Version(lock[name]).public, name
+    assert len(actual) > 80
