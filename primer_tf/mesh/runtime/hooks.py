@@ -1,6 +1,7 @@
 """Session hooks of the training loop: progress lines, stopping on SIGTERM, input state."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -114,14 +115,14 @@ class CheckpointInputPipelineHook(tf.train.SessionRunHook):
     def save(self, session, step):
         """Writes the position reached at `step`, and drops those of deleted checkpoints."""
         self._saver.save(session, self._path(step), write_meta_graph=False, write_state=False)
-        kept = {step}
-        state = tf.train.get_checkpoint_state(self._model_dir)
-        for path in state.all_model_checkpoint_paths if state else ():
-            kept.add(int(path.rsplit("-", 1)[1]))
+        # Not by the file `checkpoint`, which does not list all where all are kept.
+        steps = {"input": set(), "model": set()}
         for name in tf.io.gfile.listdir(self._model_dir):
-            stem = name.split(".")
-            if name.startswith("input.ckpt-") and int(stem[1].split("-")[1]) not in kept:
-                tf.io.gfile.remove(os.path.join(self._model_dir, name))
+            if found := re.fullmatch(r"(input|model)\.ckpt-(\d+)\.index", name):
+                steps[found[1]].add(int(found[2]))
+        for gone in steps["input"] - steps["model"] - {step}:
+            for path in tf.io.gfile.glob(f"{self._path(gone)}.*"):
+                tf.io.gfile.remove(path)
 
     def _path(self, step):
         return os.path.join(self._model_dir, f"input.ckpt-{step}")
