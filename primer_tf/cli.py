@@ -20,6 +20,10 @@ def main(argv=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         arguments.run(arguments)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what Python would still write must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (UserError, OSError) as error:
         print(f"primer: error: {_one_line(error)}", file=sys.stderr)
         return 1
@@ -47,7 +51,10 @@ def _parser():
         sub.set_defaults(run=run)
         return sub
 
-    command("models", _models, "List the presets with their exact parameter counts.")
+    models = command("models", _models, "List the presets with their exact parameter counts.")
+    models.add_argument(
+        "--gin", action="store_true", help="what each gin file's model costs: FLOPs and memory"
+    )
 
     vocab = command("vocab", _vocab, "Train a SentencePiece vocabulary with T5's special pieces.")
     vocab.add_argument("--data", required=True, help="demo, files or globs, seqio:TASK, tfds:NAME")
@@ -144,10 +151,14 @@ def _add_run_arguments(parser):
 
 
 def _models(arguments):
-    from primer_tf.zoo.presets import preset_table
+    if arguments.gin:
+        from primer_tf.models.cost import cost_table
 
-    del arguments
-    print(preset_table())
+        print(cost_table())
+    else:
+        from primer_tf.zoo.presets import preset_table
+
+        print(preset_table())
 
 
 def _vocab(arguments):

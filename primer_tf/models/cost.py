@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 from primer_tf.models.primer_backbone import PrimerBackbone, check_block
+from primer_tf.zoo.presets import format_table, preset_arguments, preset_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,26 @@ def model_cost(arguments, sequence_length=None):
         train_flops=train_flops,
         decode_flops=forward_flops,
         activation_values=activations + 2 * channels,
+    )
+
+
+def cost_table():
+    """Returns what each preset costs, as a table; see `ModelCost`."""
+    rows = [("gin file", "parameters", "train MFLOPs", "decode MFLOPs", "activations KiB")]
+    for name in preset_names():
+        cost = model_cost(preset_arguments(name))
+        rows.append(
+            (
+                f"models/{name}.gin",
+                f"{cost.parameters:,}",
+                f"{cost.train_flops / 1e6:,.1f}",
+                f"{cost.decode_flops / 1e6:,.1f}",
+                f"{cost.activation_values * 4 / 1024:,.0f}",
+            )
+        )
+    return format_table(rows) + (
+        "\nFor each token of a full sequence; a multiply-add is two operations, and activations are "
+        "what training\nkeeps of a token in float32."
     )
 
 

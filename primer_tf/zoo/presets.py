@@ -64,6 +64,11 @@ def preset_table():
         layers, d_model, d_ff = (str(arguments[key]) for key in keys)
         heads = f"{arguments['num_heads']} x {arguments['head_dim']}"
         rows.append((name, layers, d_model, heads, d_ff, f"{preset_parameters(name):,}"))
+    return format_table(rows)
+
+
+def format_table(rows):
+    """Returns rows of strings as aligned text, the first column to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{row[0]:<{widths[0]}}  "
