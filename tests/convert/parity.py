@@ -23,7 +23,8 @@ import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
 STEPS = 20
-BATCH, LENGTH = 4, 32
+# Tokens enough that a ReLU whose input rounds to the other side of zero changes little.
+BATCH, LENGTH = 8, 64
 
 # Wide enough that Adafactor factors its moments, and small otherwise.
 REDUCED = [
@@ -33,7 +34,7 @@ REDUCED = [
     "d_kv = 64",
     "d_ff = 160",
     "vocabulary_size = 256",
-    'utils.run.sequence_length = {"inputs": 1, "targets": 32}',
+    'utils.run.sequence_length = {"inputs": 1, "targets": 64}',
 ]
 # Jitter is random; and experts that drop a token decide by rounding errors which one it is.
 SWITCH = ["num_layers = 1", "num_experts = 4", "MoE1D.switch_jitter = 0.0"]
@@ -45,7 +46,7 @@ BOUNDS = {
     "gradients": 1e-4,
     "losses": 1e-4,
     "weights": 1e-3,
-    "slots": 1e-3,
+    "slots": 1e-2,
 }
 
 
