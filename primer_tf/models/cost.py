@@ -112,8 +112,8 @@ def cost_table():
             )
         )
     return format_table(rows) + (
-        "\nFor each token of a full sequence; a multiply-add is two operations, activations are what "
-        "training\nkeeps of a token in float32."
+        "\nFor each token of a full sequence; a multiply-add is two operations; activations: "
+        "what training keeps of it, in float32."
     )
 
 

@@ -67,6 +67,7 @@ def test_every_block_is_run():
     blocks = {heading: len(found) for heading, found in code_blocks().items()}
     assert blocks.pop("Two commands") == 1
     assert blocks.pop("In Keras") == 2
+    assert blocks.pop("One model, two engines") == 2  # tests/convert/test_readme_conversion.py
     assert set(blocks) == {"In the T5 codebase"}
 
 

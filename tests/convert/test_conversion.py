@@ -6,59 +6,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from presets import make_preset, write_checkpoint
 
 from primer_tf import cli
-from primer_tf.convert.from_gin import from_gin
 from primer_tf.convert.keras_to_mesh import keras_to_mesh
-from primer_tf.convert.mesh_checkpoint import CheckpointWriter, MeshCheckpoint
+from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
 from primer_tf.convert.mesh_to_keras import mesh_to_keras
-from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
-from primer_tf.training import T5Adafactor
-from primer_tf.training.training_state import read_training_state, save_training_state
-
-SMALL = [
-    "num_layers = 2",
-    "d_model = 16",
-    "num_heads = 2",
-    "d_kv = 8",
-    "d_ff = 24",
-    "dropout_rate = 0.1",
-    "vocabulary_size = 384",
-    'utils.run.sequence_length = {"inputs": 1, "targets": 32}',
-]
-
-
-def write_checkpoint(folder, step, variables):
-    with CheckpointWriter(folder, step) as checkpoint:
-        for name, array in variables:
-            checkpoint.add(name, array)
-
-
-def make_preset(path, name, vocabulary, bindings=()):
-    """Writes a preset whose weights and optimizer state are all different numbers."""
-    keras.utils.set_random_seed(0)
-    experts = ["num_experts = 3"] if "switch" in name else []
-    preprocessor = PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), sequence_length=32)
-    model = from_gin(f"models/{name}.gin", [*SMALL, *experts, *bindings], preprocessor)
-    rng = np.random.default_rng(0)
-    optimizer = T5Adafactor(min_dim_size_to_factor=128)
-    optimizer.build(model.backbone.weights)
-    slots = [s for w in model.backbone.weights for s in optimizer.slots(w).values()]
-    for variable in [*model.backbone.weights, *slots]:
-        variable.assign(rng.standard_normal(variable.shape))
-    optimizer.iterations.assign(17)
-    model.save_to_preset(str(path))
-    save_training_state(path, model.backbone.weights, optimizer)
-    return model
-
-
-@pytest.fixture(scope="module")
-def primer(vocabulary, tmp_path_factory):
-    """A preset of a small Primer and the same as a Mesh TensorFlow folder."""
-    folder = tmp_path_factory.mktemp("primer")
-    make_preset(folder / "preset", "tiny_primer", vocabulary)
-    keras_to_mesh(folder / "preset", folder / "mesh", report=lambda line: None)
-    return folder
+from primer_tf.models import PrimerCausalLM
+from primer_tf.training.training_state import read_training_state
 
 
 @pytest.mark.parametrize(

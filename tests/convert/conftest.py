@@ -1,0 +1,16 @@
+"""A small Primer as a preset and as a Mesh TensorFlow folder."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def primer(vocabulary, tmp_path_factory):
+    """A preset of a small Primer and the same as a Mesh TensorFlow folder."""
+    from presets import make_preset
+
+    from primer_tf.convert.keras_to_mesh import keras_to_mesh
+
+    folder = tmp_path_factory.mktemp("primer")
+    make_preset(folder / "preset", "tiny_primer", vocabulary)
+    keras_to_mesh(folder / "preset", folder / "mesh", report=lambda line: None)
+    return folder
