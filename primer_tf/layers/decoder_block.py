@@ -15,8 +15,8 @@ class DecoderBlock(keras.layers.Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_biases: Dict from a number of heads to a bias `[H, T, S]` for the sublayers whose
-            layer has that `num_heads`. Optional.
+        position_biases: Dict from a number of heads to a bias by distance, `[H, R]`, for the
+            sublayers whose layer has that `num_heads`. Optional.
         padding_mask, segment_ids, cache_update_index: For the sublayers. Optional.
         cache: What `build_cache` or an earlier call returned, or `None`.
 

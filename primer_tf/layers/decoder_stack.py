@@ -1,7 +1,6 @@
 """A decoder: blocks of residual sublayers, shared position biases, a last normalization."""
 
 import keras
-from keras import ops
 
 from primer_tf.layers.decoder_block import DecoderBlock
 from primer_tf.layers.normalization import make_normalization
@@ -146,18 +145,7 @@ class DecoderStack(keras.layers.Layer):
     ):
         """Applies the blocks and the last normalization."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
-        length = ops.shape(x)[1]
-        key_length = length
-        if cache is not None:
-            # Any attention layer's cache holds one key a position.
-            keys = (entry["key"] for entry in cache[0] if "key" in entry)
-            key_length = ops.shape(next(keys))[1] if self.position_bias_layers else None
-        biases = {
-            layer.num_heads: layer(
-                query_length=length, key_length=key_length, offset=cache_update_index
-            )
-            for layer in self.position_bias_layers
-        }
+        biases = {layer.num_heads: layer.by_distance() for layer in self.position_bias_layers}
         updated = []
         for index, block in enumerate(self.blocks):
 

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.t5_relative_position_bias import expand_distances
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -29,7 +31,9 @@ class MultiDConvHeadAttention(keras.layers.Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias: `[H, T, S]`, added to the scores. Optional.
+        position_bias: Added to the scores: `[H, R]`, a bias for each distance from query to key,
+            longer distances having the last one; or a whole matrix `[H, T, S]`, which costs more
+            time and memory. Optional.
         padding_mask: `[B, T]`, true at real tokens; the others are treated as zeros and never
             attended to. Optional, and not for use with `cache`.
         segment_ids: `[B, T]` integers; attention and convolution stay inside a segment. Optional,
@@ -179,15 +183,25 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         else:
             query, key = streams["query"], streams["key"]
         query, key, value = map(self._split_heads, (query, key, streams["value"]))
+        keys, values = key, value
         if cache is not None:
             start = (0, cache_update_index, 0, 0)
-            cache["key"] = key = ops.slice_update(cache["key"], start, key)
-            cache["value"] = value = ops.slice_update(cache["value"], start, value)
-
-        mask = self._visible(
-            ops.shape(query)[1], ops.shape(key)[1], cache_update_index, padding_mask, segment_ids
-        )
-        outputs = self._attend(query, key, value, position_bias, mask, training)
+            cache["key"] = keys = ops.slice_update(cache["key"], start, key)
+            cache["value"] = values = ops.slice_update(cache["value"], start, value)
+        is_matrix = position_bias is not None and len(position_bias.shape) == 3
+        from_the_start = isinstance(cache_update_index, int) and cache_update_index == 0
+        if is_matrix or not from_the_start or (self.dropout and training):
+            query_length, key_length = ops.shape(query)[1], ops.shape(keys)[1]
+            if position_bias is not None and not is_matrix:
+                position_bias = expand_distances(
+                    position_bias, query_length, key_length, cache_update_index
+                )
+            mask = visible(query_length, key_length, cache_update_index, padding_mask, segment_ids)
+            outputs = self._attend(query, keys, values, position_bias, mask, training)
+        else:
+            outputs = causal_attention(query, key, value, position_bias, padding_mask, segment_ids)
+        shape = ops.shape(outputs)
+        outputs = ops.reshape(outputs, (shape[0], shape[1], self.num_heads * self._head_dim))
         outputs = self.output_dense(outputs)
         return outputs if cache is None else (outputs, cache)
 
@@ -214,31 +228,16 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         shape = ops.shape(x)
         return ops.reshape(x, (shape[0], shape[1], self.num_heads, self._head_dim))
 
-    def _visible(self, query_length, key_length, offset, padding_mask, segment_ids):
-        """Returns which keys each query may see, broadcastable to `[B, H, T, S]`."""
-        queries = ops.arange(query_length, dtype="int32")[:, None] + offset
-        keys = ops.arange(key_length, dtype="int32")[None, :]
-        visible = ops.less_equal(keys, queries)[None, None]
-        if padding_mask is not None:
-            real = ops.cast(padding_mask, "bool")[:, None, None, :]
-            visible = ops.logical_and(visible, real)
-        if segment_ids is not None:
-            same = ops.equal(segment_ids[:, :, None], segment_ids[:, None, :])[:, None]
-            visible = ops.logical_and(visible, same)
-        return visible
-
     def _attend(self, query, key, value, position_bias, mask, training):
-        """Returns the attention-weighted values, `[B, T, H * D]`."""
+        """Returns the attention-weighted values, `[B, T, H, D]`."""
         scores = ops.einsum("bthd,bshd->bhts", query, key)
         scores = at_least_float32(scores)
         if position_bias is not None:
             scores = scores + ops.cast(position_bias, scores.dtype)
-        scores = ops.where(mask, scores, ops.cast(-1e9, scores.dtype))
+        scores = ops.where(mask, scores, MASKED)
         weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         weights = self.dropout_layer(weights, training=training)
-        outputs = ops.einsum("bhts,bshd->bthd", weights, value)
-        shape = ops.shape(outputs)
-        return ops.reshape(outputs, (shape[0], shape[1], self.num_heads * self._head_dim))
+        return ops.einsum("bhts,bshd->bthd", weights, value)
 
     def compute_output_spec(self, x, cache=None, **kwargs):
         """Returns the spec of `[B, T, C]`, and of the cache where there is one."""

@@ -6,6 +6,7 @@ from keras import ops
 from primer_tf.layers.multi_dconv_head_attention import MultiDConvHeadAttention
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive
+from primer_tf.layers.t5_relative_position_bias import expand_distances
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -76,6 +77,10 @@ class SynthesizerAttention(MultiDConvHeadAttention):
         shape = (length, self.num_heads, key_length)
         scores = ops.transpose(ops.slice(scores, (cache_update_index, 0, 0), shape), (1, 0, 2))
         if position_bias is not None:
+            if len(position_bias.shape) == 2:
+                position_bias = expand_distances(
+                    position_bias, length, key_length, cache_update_index
+                )
             scores = scores + ops.cast(position_bias, scores.dtype)
         return super().call(
             x,

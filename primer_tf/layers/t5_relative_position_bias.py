@@ -69,22 +69,19 @@ class T5RelativePositionBias(keras.layers.Layer):
         wide = ops.minimum(wide, self.num_buckets - 1)
         return ops.where(ops.less(distance, exact), distance, wide)
 
+    def by_distance(self):
+        """Returns the biases of the distances `0 .. max_distance`, `[H, max_distance + 1]`.
+
+        Longer distances have the last one. `expand_distances` makes the matrix of it.
+        """
+        distances = ops.arange(self.max_distance + 1, dtype="int32")
+        one_hot = ops.one_hot(self.bucket(distances), self.num_buckets, dtype=self.compute_dtype)
+        table = ops.cast(self.embeddings, self.compute_dtype)
+        return ops.matmul(table, ops.transpose(one_hot))
+
     def call(self, query_length, key_length, offset=0):
         """Returns the biases of all queries against all keys."""
-        # A bias depends on the distance alone, so look up each of the T + S - 1 distances once,
-        # from the largest to the smallest, ...
-        count = query_length + key_length - 1
-        distance = offset + query_length - 1 - ops.arange(count, dtype="int32")
-        one_hot = ops.one_hot(self.bucket(distance), self.num_buckets, dtype=self.compute_dtype)
-        table = ops.cast(self.embeddings, self.compute_dtype)
-        by_distance = ops.matmul(table, ops.transpose(one_hot))
-        # ... then lay row t out as the window that starts at T - 1 - t. Repeating rows that are one
-        # longer than the rows they are cut into shifts each by one: no gather, hence no scatter in
-        # the gradient.
-        padded = ops.pad(by_distance, ((0, 0), (0, 1)))
-        repeated = ops.tile(padded, (1, query_length))[:, : query_length * count]
-        skewed = ops.reshape(repeated, (self.num_heads, query_length, count))
-        return skewed[:, :, query_length - 1 :]
+        return expand_distances(self.by_distance(), query_length, key_length, offset)
 
     def compute_output_spec(self, query_length, key_length, offset=0):
         """Returns the spec of `[H, T, S]`."""
@@ -100,3 +97,57 @@ class T5RelativePositionBias(keras.layers.Layer):
             "num_buckets": self.num_buckets,
             "max_distance": self.max_distance,
         }
+
+
+def expand_distances(distance_bias, query_length, key_length, offset=0):
+    """Lays biases by distance out as a matrix of queries against keys.
+
+    Args:
+        distance_bias: `[H, R]`; distances from `R` on have the last bias, keys in the future the
+            first.
+        query_length: Number of queries, `T`.
+        key_length: Number of keys, `S`; they stand at positions `0 .. S - 1`.
+        offset: Position of the first query.
+
+    Returns:
+        `[H, T, S]`.
+    """
+    # All distances once, from the largest to the smallest: row t is the window of S of them that
+    # starts at T - 1 - t. Repeating rows that are one longer than the rows they are cut into shifts
+    # each by one: no gather of a matrix, hence no scatter in the gradient.
+    (heads, num_distances), count = distance_bias.shape, query_length + key_length - 1
+    one_hot = _one_hot(offset + query_length, count, num_distances, distance_bias.dtype)
+    window = ops.matmul(distance_bias, ops.transpose(one_hot))
+    # With a power of two the compiler, which makes each bias anew wherever it is used, has no
+    # divisions to do.
+    period = 2 ** count.bit_length() if isinstance(count, int) else count + 1
+    padded = ops.pad(window, ((0, 0), (0, period - count)))
+    repeated = ops.tile(padded, (1, query_length))[:, : query_length * (period - 1)]
+    skewed = ops.reshape(repeated, (heads, query_length, period - 1))
+    return skewed[:, :, query_length - 1 : count]
+
+
+def fold_distances(matrix, offset, num_distances):
+    """Sums a matrix over queries and keys of the same distance: `expand_distances` transposed.
+
+    Args:
+        matrix: `[H, T, S]`.
+        offset: Position of the first query.
+        num_distances: `R`.
+
+    Returns:
+        `[H, R]`.
+    """
+    heads, query_length, key_length = ops.shape(matrix)
+    count = query_length + key_length - 1
+    skewed = ops.pad(matrix, ((0, 0), (0, 0), (query_length - 1, 0)))
+    repeated = ops.reshape(skewed, (heads, query_length * count))
+    repeated = ops.pad(repeated, ((0, 0), (0, query_length)))
+    window = ops.sum(ops.reshape(repeated, (heads, query_length, count + 1)), axis=1)[:, :count]
+    return ops.matmul(window, _one_hot(offset + query_length, count, num_distances, matrix.dtype))
+
+
+def _one_hot(stop, count, num_distances, dtype):
+    """Returns the distances `stop - 1, stop - 2, ...`, cut to those there are, `[count, R]`."""
+    distances = ops.clip(stop - 1 - ops.arange(count, dtype="int32"), 0, num_distances - 1)
+    return ops.one_hot(distances, num_distances, dtype=dtype)
