@@ -37,5 +37,5 @@ def from_gin(files, bindings=(), preprocessor=None, **arguments):
         described["dtype"] = dtype_policy(resolved)
     backbone = PrimerBackbone(**{**described, **arguments})
     model = PrimerCausalLM(backbone, preprocessor)
-    model.compile(loss=NextTokenLoss(loss_arguments(resolved)["z_loss"]))
+    model.compile(loss=NextTokenLoss(**loss_arguments(resolved)))
     return model
