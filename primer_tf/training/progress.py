@@ -123,7 +123,8 @@ class History:
         for axes in (losses, bits):
             axes.set_xlim(left=0)
             axes.grid(alpha=0.3)
-            axes.legend()
+        losses.legend()
+        bits.legend(loc="center right")
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=120)
         plt.close(figure)

@@ -328,7 +328,6 @@ def test_full_disk_in_training(disk, finished, capsys):
     assert changed <= {"run.json", "history.csv"}
     assert {name for name in after.keys() - before.keys() if "tensorboard" not in name} == set()
     assert json.loads(after["run.json"])["steps"] == 3
-    assert resume(run) == 0
 
 
 @pytest.mark.parametrize("command", ["vocab", "export"])

@@ -27,7 +27,7 @@ def test_logits_are_scaled_products_with_the_embedding(model):
 
 
 def test_fit_on_strings_learns(preprocessor):
-    model = make_model("primer_ez", preprocessor)
+    model = make_model("primer_ez", preprocessor, num_layers=1)
     history = model.fit(SENTENCES, batch_size=4, epochs=15, verbose=0).history
     assert history["loss"][-1] < 0.6 * history["loss"][0]
 
@@ -98,7 +98,7 @@ def test_zoo_preset_with_overrides():
 
 
 def test_lora_trains_queries_and_values_only(preprocessor):
-    model = make_model("primer_ez", preprocessor)
+    model = make_model("primer_ez", preprocessor, num_layers=1)
     before = logits(model)
     model.backbone.enable_lora(2)
     names = {v.path.split("/")[-2] for v in model.trainable_variables}
@@ -110,7 +110,7 @@ def test_lora_trains_queries_and_values_only(preprocessor):
 
 
 def test_mixed_precision(preprocessor):
-    model = make_model("primer", preprocessor, dtype="mixed_bfloat16")
+    model = make_model("primer", preprocessor, num_layers=1, dtype="mixed_bfloat16")
     assert model.backbone.dtype_policy.compute_dtype == "bfloat16"
     assert all(v.dtype == "float32" for v in model.trainable_variables)
     model.compile(sampler="greedy")
@@ -119,7 +119,7 @@ def test_mixed_precision(preprocessor):
 
 
 def test_int8(preprocessor, tmp_path):
-    model = make_model("primer_ez", preprocessor)
+    model = make_model("primer_ez", preprocessor, num_layers=1)
     before = logits(model)
     model.quantize("int8")
     after = logits(model)
@@ -135,7 +135,7 @@ def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout
     """Nor with what is random, the dropout and the router's noise, and with the router's loss."""
     weights = []
     for checkpointing in (False, True):
-        kwargs = {"dropout": dropout, "gradient_checkpointing": checkpointing}
+        kwargs = {"num_layers": 1, "dropout": dropout, "gradient_checkpointing": checkpointing}
         model = make_model(variant, preprocessor, **kwargs)
         model.compile(keras.optimizers.SGD(0.1))
         model.fit(SENTENCES, batch_size=4, verbose=0)

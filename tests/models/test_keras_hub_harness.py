@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 from keras_hub.src.tests.test_case import TestCase
-from models.small_models import SMALL, VARIANTS
+from models.small_models import SMALL as TWO_LAYERS
+from models.small_models import VARIANTS
 from sample_text import SENTENCES
 
 from primer_tf.layers import (
@@ -28,6 +29,7 @@ from primer_tf.models import (
 )
 
 SHAPE = (2, 5, 12)
+SMALL = {**TWO_LAYERS, "num_layers": 1}
 
 
 class LayerTest(TestCase):
