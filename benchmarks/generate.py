@@ -1,0 +1,32 @@
+"""How fast is greedy decoding, at batch 1 and 8, prompt 64 and 128 new tokens?"""
+
+from harness import SMALL, TINY, ask, machine, options, report
+
+OURS = [
+    ("vanilla", "primer", {}),
+    ("Primer-EZ", "primer", {"architecture": "primer_ez"}),
+    ("vanilla, int8", "primer", {"quantize": "int8"}),
+]
+PEERS = [("KerasHub GPT2", "keras_hub_gpt2", {}), ("HF GPT-2", "hugging_face", {})]
+
+arguments = options(__doc__)
+facts = machine()
+prompt, new = (4, 4) if arguments.smoke else (64, 128)
+tables = {}
+for batch_size in (1,) if arguments.smoke else (1, 8):
+    tables[f"batch {batch_size}"] = ask(
+        "generate",
+        OURS[:1] if arguments.smoke else OURS + PEERS,
+        {
+            "model": TINY if arguments.smoke else SMALL,
+            "batch_size": batch_size,
+            "prompt": prompt,
+            "new": new,
+        },
+        arguments.rounds,
+        batch_size * new,
+    )
+report("generate", facts, tables, arguments.output)
+weights = 4 * (SMALL["vocabulary_size"] + 6 * 6 * SMALL["hidden_dim"] * 2) * SMALL["hidden_dim"]
+limit = 1e9 * facts["read_gb_per_second"] / weights
+print(f"\nReading every weight once a token allows {limit:.0f} steps a second.")

@@ -1,0 +1,236 @@
+"""Asks subjects for their times in turn, each in a process of its own, and reports them.
+
+A subject is a module of `benchmarks/subjects` with one function for each question; it returns a
+function that does the work once. The processes live side by side and are asked one after the other,
+round after round, so that whatever else the machine does falls on all of them alike.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE / ".venv" / "bin" / "python"  # made by `make bench`
+SMALL = {
+    "vocabulary_size": 32128,
+    "num_layers": 6,
+    "hidden_dim": 512,
+    "intermediate_dim": 2048,
+    "num_heads": 8,
+}
+TINY = {
+    **SMALL,
+    "vocabulary_size": 8192,
+    "hidden_dim": 128,
+    "intermediate_dim": 512,
+    "num_heads": 4,
+}
+
+
+class Subject:
+    """A process that answers one question, once a line on its standard input."""
+
+    def __init__(self, label, module, question, settings, backend="tensorflow"):
+        self.label = label
+        python = PEERS if module in ("hugging_face", "x_transformers") else sys.executable
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+            "KERAS_BACKEND": backend,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        command = [str(python), str(HERE / "worker.py"), module, question, json.dumps(settings)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=environment,
+        )
+        self.runs = []
+        self.first = self._read()  # imports, builds and compiles, and does the work once
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(f"{self.label} failed:\n{self.log.read()[-2000:]}")
+        return json.loads(line)
+
+    def run(self):
+        """Does the work once more."""
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        self.runs.append(self._read())
+
+    def close(self):
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+        self.log.close()
+
+
+def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None):
+    """Asks all subjects a question in alternation.
+
+    Args:
+        question: Name of a function in the subjects' modules.
+        subjects: List of `(label, module, own settings)`; a setting `backend` picks Keras' backend.
+        settings: Settings of all of them.
+        rounds: How often each is asked.
+        amount: Tokens of one run; for tokens a second.
+        flop: Floating point operations of one run's matrix products; for the utilisation.
+        peak: Operations a second that this machine's matrix products reach.
+
+    Returns:
+        List of rows.
+    """
+    started = []
+    try:
+        for label, module, own in subjects:
+            own = dict(own)
+            backend = own.pop("backend", "tensorflow")
+            print(f"  {label} ...", end="\r", flush=True)
+            started.append(Subject(label, module, question, {**settings, **own}, backend))
+        for _ in range(rounds):
+            for subject in started:
+                subject.run()
+    finally:
+        for subject in started:
+            subject.close()
+    return [summary(subject, amount, flop, peak) for subject in started]
+
+
+def summary(subject, amount, flop, peak):
+    """Returns the row of one subject: medians, and the spread between the quartiles."""
+    seconds = sorted(run["seconds"] for run in subject.runs)
+    median = statistics.median(seconds)
+    row = {
+        "subject": subject.label,
+        "seconds": median,
+        "fastest": seconds[0],
+        "slowest": seconds[-1],
+        "cpu_seconds": statistics.median(run["cpu_seconds"] for run in subject.runs),
+        "first_seconds": subject.first["seconds"],
+        "peak_rss_gb": max(run["peak_rss_gb"] for run in subject.runs),
+        "versions": subject.first["versions"],
+    }
+    if amount:
+        row["tokens_per_second"] = amount / median
+        row["tokens_per_cpu_second"] = amount / row["cpu_seconds"]
+    if flop and peak:
+        row["utilisation"] = flop / median / peak
+    return row
+
+
+def training_flop(model, batch_size, length):
+    """Returns the operations of a training step's matrix products, those of attention in full."""
+    c, inner = model["hidden_dim"], model["intermediate_dim"]
+    block = 4 * c * c + 2 * c * inner
+    weights = model["num_layers"] * block + model["vocabulary_size"] * c
+    attention = model["num_layers"] * 2 * length * c
+    return 3 * 2 * (weights + attention) * batch_size * length
+
+
+def machine():
+    """Measures the machine: matrix products, and how fast memory is read."""
+    run = subprocess.run(
+        [sys.executable, str(HERE / "worker.py"), "machine", "measure", "{}"],
+        input="",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+    )
+    measured = json.loads(run.stdout.splitlines()[-1])["result"]
+    return {
+        "processor": next(
+            (
+                line.split(":")[1].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.machine(),
+        ),
+        "threads": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **measured,
+    }
+
+
+def report(name, facts, tables, output):
+    """Prints tables, and writes `NAME.json` and `NAME.png`.
+
+    Args:
+        name: Name of the question.
+        facts: What `machine` returned.
+        tables: Dict from a title to the rows of `ask`.
+        output: Folder.
+    """
+    print(
+        f"{facts['processor']}, {facts['threads']} threads, load {facts['load']:.1f}: "
+        f"{facts['matmul_gflops']:.0f} GFLOP/s in matrix products, "
+        f"{facts['read_gb_per_second']:.1f} GB/s reads"
+    )
+    for title, rows in tables.items():
+        print(f"\n{title}")
+        reference = rows[0]["seconds"]
+        for row in rows:
+            cells = [f"{row['subject']:<34}", f"{row['seconds']:9.3f} s"]
+            cells.append(f"({row['fastest']:.3f}-{row['slowest']:.3f})")
+            if "tokens_per_second" in row:
+                cells.append(f"{row['tokens_per_second']:8.0f} tokens/s")
+            cells.append(f"{reference / row['seconds']:5.2f}x")
+            if "utilisation" in row:
+                cells.append(f"{100 * row['utilisation']:4.0f}% of peak")
+            cells.append(f"cpu {row['cpu_seconds']:.2f} s")
+            cells.append(f"{row['peak_rss_gb']:.2f} GB")
+            cells.append(f"first {row['first_seconds']:.0f} s")
+            print("  " + "  ".join(cells), flush=True)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    record = {"time": time.strftime("%F %T"), "machine": facts, "tables": tables}
+    (output / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    draw(output / f"{name}.png", tables)
+
+
+def draw(path, tables):
+    """Draws a bar for every row."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(tables), 1, squeeze=False, layout="constrained", figsize=(8, 1 + 2 * len(tables))
+    )
+    for axis, (title, rows) in zip(axes[:, 0], tables.items(), strict=True):
+        key = "tokens_per_second" if "tokens_per_second" in rows[0] else "seconds"
+        labels = [row["subject"] for row in rows]
+        axis.barh(labels, [row[key] for row in rows])
+        axis.invert_yaxis()
+        axis.set(title=title, xlabel=key.replace("_", " "))
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def options(description):
+    """Parses the arguments that all questions have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", default="runs/bench", help="folder of JSON and PNG")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--smoke", action="store_true", help="ours alone, tiny, one round")
+    arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.rounds = 1
+    return arguments

@@ -1,0 +1,32 @@
+"""How long until the command answers, and until the package is imported?"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import options
+
+COMMANDS = {
+    "primer --help": ["-m", "primer_tf.cli", "--help"],
+    "import primer_tf": ["-c", "import primer_tf"],
+    "import keras": ["-c", "import keras"],
+    "from primer_tf import PrimerCausalLM": ["-c", "from primer_tf import PrimerCausalLM"],
+    "import keras_hub": ["-c", "import keras_hub"],
+}
+
+arguments = options(__doc__)
+times = {name: [] for name in COMMANDS}
+for _ in range(arguments.rounds):
+    for name, command in COMMANDS.items():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        times[name].append(time.perf_counter() - start)
+for name, seconds in times.items():
+    print(
+        f"  {name:<38} {statistics.median(seconds):6.2f} s  ({min(seconds):.2f}-{max(seconds):.2f})"
+    )
+Path(arguments.output).mkdir(parents=True, exist_ok=True)
+(Path(arguments.output) / "startup.json").write_text(json.dumps(times, indent=2) + "\n")

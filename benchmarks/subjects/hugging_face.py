@@ -1,0 +1,71 @@
+"""Hugging Face's GPT-2, in PyTorch."""
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+
+def build(model, length):
+    """Returns a model with fresh weights."""
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=model["vocabulary_size"],
+            n_layer=model["num_layers"],
+            n_embd=model["hidden_dim"],
+            n_inner=model["intermediate_dim"],
+            n_head=model["num_heads"],
+            n_positions=length,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    )
+
+
+def train_step(model, batch_size, length, steps=1, compiled=False):
+    """Trains with Adam."""
+    network = build(model, length).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    forward = torch.compile(network) if compiled else network
+
+    def run():
+        for _ in range(steps):
+            ids = torch.randint(3, model["vocabulary_size"], (batch_size, length))
+            loss = forward(input_ids=ids, labels=ids).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    return run
+
+
+def generate(model, batch_size, prompt, new):
+    """Greedy decoding with the library's cache."""
+    network = build(model, prompt + new).eval()
+    ids = torch.randint(3, model["vocabulary_size"], (batch_size, prompt))
+
+    def run():
+        with torch.inference_mode():
+            outputs = network.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=new,
+                min_new_tokens=new,
+                do_sample=False,
+                pad_token_id=0,
+            )
+        return float(outputs.sum())
+
+    return run
+
+
+def score(model, batch_size, length):
+    """The loss of given texts."""
+    network = build(model, length).eval()
+    ids = torch.randint(3, model["vocabulary_size"], (batch_size, length))
+
+    def run():
+        with torch.inference_mode():
+            return float(network(input_ids=ids, labels=ids).loss)
+
+    return run

@@ -1,0 +1,47 @@
+"""What the machine can do: matrix products and reads from memory."""
+
+import time
+
+import numpy as np
+
+
+def best(function, repeats=5):
+    """Returns the shortest time of several."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measure():
+    """Returns a function that measures both."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+
+    @tf.function
+    def product(a, b):
+        return tf.matmul(a, b)
+
+    def run():
+        rates = {"numpy": [], "tensorflow": []}
+        # The shapes of a small model's step: projections, feed-forward, softmax.
+        for shape in ((4096, 512, 512), (4096, 512, 2048), (4096, 2048, 512), (512, 512, 32128)):
+            a = rng.standard_normal(shape[:2], dtype="float32")
+            b = rng.standard_normal(shape[1:], dtype="float32")
+            x, y = tf.constant(a), tf.constant(b)
+            flop = 2 * np.prod(shape)
+            rates["numpy"].append(flop / best(lambda a=a, b=b: a @ b))
+            rates["tensorflow"].append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
+        memory = np.ones(2**27, "float32")
+        reads = memory.nbytes / best(lambda: tf.reduce_sum(memory).numpy())
+        return {
+            "matmul_gflops": float(max(np.median(r) for r in rates.values()) / 1e9),
+            "matmul_gflops_by_shape": {k: [float(x / 1e9) for x in v] for k, v in rates.items()},
+            "read_gb_per_second": float(reads / 1e9),
+        }
+
+    return run

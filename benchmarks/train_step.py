@@ -1,0 +1,38 @@
+"""What does a training step cost, ours and peers' of the same size?"""
+
+from harness import SMALL, TINY, ask, machine, options, report, training_flop
+
+EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
+OURS = [("vanilla", "primer", {}), ("Primer-EZ", "primer", EZ), ("Primer", "primer", FULL)]
+PEERS = [
+    ("KerasHub GPT2, XLA", "keras_hub_gpt2", {}),
+    ("KerasHub GPT2, Keras' default", "keras_hub_gpt2", {"jit_compile": "auto"}),
+    ("HF GPT-2", "hugging_face", {}),
+    ("HF GPT-2, torch.compile", "hugging_face", {"compiled": True}),
+    ("x-transformers", "x_transformers", {}),
+]
+JAX = [("vanilla, JAX", "primer", {"backend": "jax"})]
+
+arguments = options(__doc__)
+facts = machine()
+peak = 1e9 * facts["matmul_gflops"]
+tables = {}
+sizes = {"35M, 8 x 512": (SMALL, 8, 512), "tiny, 16 x 128": (TINY, 16, 128)}
+if arguments.smoke:
+    sizes = {"tiny, 2 x 32": (TINY, 2, 32)}
+for title, (model, batch_size, length) in sizes.items():
+    settings = {"model": model, "batch_size": batch_size, "length": length}
+    tables[title] = ask(
+        "train_step",
+        OURS[:1] if arguments.smoke else OURS + JAX + PEERS,
+        settings,
+        arguments.rounds,
+        batch_size * length,
+        training_flop(model, batch_size, length),
+        peak,
+    )
+    pipeline = ask(
+        "input_pipeline", [("making the batch", "primer", {})], settings, arguments.rounds
+    )
+    tables[title + ": input"] = pipeline
+report("train_step", facts, tables, arguments.output)
