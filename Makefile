@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: demo test test-mesh test-slow parity lint clean
+.PHONY: demo test test-mesh test-slow parity bench lint clean
 
 demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, export, serve
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
@@ -25,6 +25,16 @@ test-mesh: $(VENV)/.test ## All tests of the T5 side
 
 parity: $(VENV)/.test ## Both engines on every published gin file, a row for each
 	$(BIN)/python tests/convert/parity.py
+
+bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do
+	for question in train_step length_and_vocabulary generate score startup; do \
+	  $(BIN)/python benchmarks/$$question.py || exit 1; \
+	done
+
+benchmarks/.venv/.done: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	touch $@
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
