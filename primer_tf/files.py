@@ -61,6 +61,17 @@ def atomic_write(path, content):
         temporary.unlink(missing_ok=True)
 
 
+def check_free_space(path, size):
+    """Raises `OSError` unless so many bytes are free: for writers that do not survive a full disk.
+
+    Args:
+        path: An existing folder of the file system.
+        size: Bytes that will be written.
+    """
+    if shutil.disk_usage(path).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 @contextmanager
 def tensorflow_writes(path):
     """Raises what TensorFlow's file system raises inside the block as an `OSError`.

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from primer_tf.errors import UserError, preset_errors
-from primer_tf.files import atomic_directory, atomic_write, sole_writer
+from primer_tf.files import atomic_directory, atomic_write, check_free_space, sole_writer
 from primer_tf.models import (
     PrimerBackbone,
     PrimerCausalLM,
@@ -211,6 +211,8 @@ def _train(config, output, started, documents, held_out, report):
     if evaluation is None:
         evaluation = evaluator()
     history.draw(output / "learning_curve.png")
+    # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
+    check_free_space(output, 4 * model.count_params() + 2**20)
     with atomic_directory(output / "preset") as folder:
         model.save_to_preset(str(folder))
         save_training_state(folder, trained.trainable_variables, trained.optimizer)

@@ -330,6 +330,14 @@ def test_full_disk_in_training(disk, finished, capsys):
     assert json.loads(after["run.json"])["steps"] == 3
 
 
+def test_no_room_for_the_preset(run, capsys, monkeypatch):
+    before = files(run / "preset")
+    usage = shutil.disk_usage(run)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    check(capsys, resume(run), "No space left on device", str(run))
+    assert files(run / "preset") == before
+
+
 @pytest.mark.parametrize("command", ["vocab", "export"])
 def test_full_disk(disk, text_file, small_preset, capsys, command):
     arguments = {
