@@ -109,7 +109,14 @@ def _supply_pkg_resources():
         folder = os.path.dirname(sys.modules[module_name].__file__)
         return os.path.join(folder, resource)
 
-    _module("pkg_resources", resource_filename=resource_filename)
+    def fixup_namespace_packages(path_item, parent=None):
+        """Does nothing: pytest calls it where there is a `pkg_resources`."""
+
+    _module(
+        "pkg_resources",
+        resource_filename=resource_filename,
+        fixup_namespace_packages=fixup_namespace_packages,
+    )
 
 
 def _supply_hf_model():
