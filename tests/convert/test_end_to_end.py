@@ -129,5 +129,6 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
     for prompt, line in zip(PROMPTS, lines, strict=True):
         length = 1 + len(tokenizer(prompt)) + lengths["DECODE_LENGTH"]
         text = model.generate(prompt, max_length=length)
-        assert text.replace("\n", " ") in (line, prompt + line), (text, line)
+        # T5 writes the continuation alone, on one line.
+        assert text.removeprefix(prompt).replace("\n", " ").strip() == line.strip()
     keras.backend.clear_session()
