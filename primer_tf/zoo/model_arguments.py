@@ -209,9 +209,9 @@ class _Reader:
         own = known.PRE_POST_NORM_LAYER_STACK
 
         def bound(argument):
-            return own if self.bindings.is_bound(own, argument) and stack == own else LAYER_STACK
+            is_own = stack == own and self.bindings.is_bound(own, argument)
+            return own if is_own else known.LAYER_STACK
 
-        LAYER_STACK = known.LAYER_STACK
         for argument in ("dropout_rate", "norm_epsilon"):
             self.bindings.value(bound(argument), argument)
         self.take(bound("recompute_grads"), "recompute_grads", "gradient_checkpointing")
