@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.xla import compiled_by_xla
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -72,6 +73,15 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             padded = ops.pad(x, ((0, 0), (reach, 0), (0, 0)))
         else:
             padded = ops.concatenate([ops.cast(history, x.dtype), x], axis=1)
+        if (
+            segment_ids is None
+            and keras.backend.backend() == "tensorflow"
+            and not compiled_by_xla()
+        ):
+            # Measured on CPUs, with gradient: 6 ms against 30 for the sum below at 8 x 512 x 512;
+            # compiled by XLA 126 against 13.
+            taps = [ops.reshape(ops.cast(tap, x.dtype), (1, -1, 1)) for tap in self.taps[::-1]]
+            return ops.depthwise_conv(padded, ops.concatenate(taps, axis=0), padding="valid")
         y = x * ops.cast(self.taps[0], x.dtype)
         if segment_ids is not None:
             padded_ids = ops.pad(segment_ids, ((0, 0), (reach, 0)), constant_values=-1)

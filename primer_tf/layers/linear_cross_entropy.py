@@ -5,8 +5,8 @@ from keras import ops
 
 from primer_tf.layers.precision import at_least_float32
 
-# Logits held at once: 64 MiB in float32, enough rows for the matrix products to run at full speed.
-CHUNK_ELEMENTS = 2**24
+# Logits held at once: 128 MiB in float32, enough rows for the matrix products to run at full speed.
+CHUNK_ELEMENTS = 2**25
 
 
 def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
@@ -27,7 +27,12 @@ def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
         `[...]`, in float32 or wider.
     """
     logits = at_least_float32(logits)
-    return _losses(logits, _is_target(logits, targets), z_loss, label_smoothing)[0]
+    # A comparison, because the gradient of a gather is a scatter, which is slow.
+    classes = ops.arange(logits.shape[-1], dtype="int32")
+    is_target = ops.equal(classes, ops.cast(targets, "int32")[..., None])
+    target_logit = ops.sum(ops.where(is_target, logits, 0.0), axis=-1)
+    smooth = ops.mean(logits, axis=-1) if label_smoothing else None
+    return _losses(ops.logsumexp(logits, axis=-1), target_logit, smooth, z_loss, label_smoothing)
 
 
 def linear_cross_entropy(
@@ -56,36 +61,49 @@ def linear_cross_entropy(
     def sums(hidden_states, embeddings):
         count, (hidden, target, weight) = _chunks(hidden_states, embeddings, targets, weights)
         table = ops.cast(embeddings, hidden.dtype)
+        table_sum = ops.sum(embeddings, axis=0)
 
         def step(index, carry):
-            total, hidden_gradient, table_gradient = carry
-            x, w = hidden[index], weight[index]
-            logits = at_least_float32(ops.einsum("nc,vc->nv", x, table))
-            is_target = _is_target(logits, target[index])
-            losses, normalizer, is_best = _losses(logits, is_target, z_loss, label_smoothing)
-            w = ops.cast(w, logits.dtype)
+            total, states, table_gradient = carry
+            x, w = states[index], weight[index]
+            losses, normalizer, is_best, powers, power_sum = _chunk_losses(
+                x, table, table_sum, target[index], z_loss, label_smoothing
+            )
+            w = ops.cast(w, losses.dtype)
             total = total + ops.stack([ops.sum(w * losses), ops.sum(w * is_best)])
-            # d loss / d logit = softmax * (1 + 2 z_loss logZ) - t, as one pass over the logits.
-            factor = w * (1.0 + 2.0 * z_loss * normalizer)
-            gradient = ops.exp(logits - normalizer[:, None]) * factor[:, None]
-            gradient = gradient - ops.where(is_target, (1.0 - label_smoothing) * w[:, None], 0.0)
-            if label_smoothing:
-                gradient = gradient - (label_smoothing / logits.shape[-1]) * w[:, None]
-            gradient = ops.cast(gradient, x.dtype)
-            x_gradient = ops.matmul(gradient, table)[None]
-            hidden_gradient = ops.slice_update(hidden_gradient, (index, 0, 0), x_gradient)
-            product = ops.einsum("nv,nc->vc", gradient, x)
-            return total, hidden_gradient, table_gradient + ops.cast(product, embeddings.dtype)
+            # d loss / d logit = softmax * (1 + 2 z_loss logZ) - t. The first term here, its factor
+            # on the small side of each product; the second below, for all tokens together.
+            factor = (w * (1.0 + 2.0 * z_loss * normalizer) / power_sum)[:, None]
+            powers = ops.cast(powers, x.dtype)
+            x_gradient = ops.cast(factor * at_least_float32(ops.matmul(powers, table)), x.dtype)
+            scaled = ops.cast(factor * at_least_float32(x), x.dtype)
+            product = ops.einsum("nv,nc->vc", powers, scaled)
+            # In the place of the states: the next chunk then waits for this one.
+            states = ops.slice_update(states, (index, 0, 0), x_gradient[None])
+            return total, states, table_gradient + ops.cast(product, embeddings.dtype)
 
-        start = (_zero_sums(weights), ops.zeros_like(hidden), ops.zeros_like(embeddings))
+        start = (_zero_sums(weights), hidden, ops.zeros_like(embeddings))
         total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
+
+        w = ops.cast(weights, embeddings.dtype)[:, None]
+        x = ops.cast(hidden_states, embeddings.dtype)
+        at_target = (1.0 - label_smoothing) * w
+        hidden_gradient = ops.reshape(hidden_gradient, (-1, hidden.shape[-1]))
+        hidden_gradient = ops.cast(hidden_gradient[: ops.shape(x)[0]], embeddings.dtype)
+        hidden_gradient = hidden_gradient - at_target * ops.take(embeddings, targets, axis=0)
+        table_gradient = table_gradient - ops.segment_sum(
+            at_target * x, targets, num_segments=embeddings.shape[0]
+        )
+        if label_smoothing:
+            everywhere = label_smoothing / embeddings.shape[0] * w
+            hidden_gradient = hidden_gradient - everywhere * table_sum
+            table_gradient = table_gradient - ops.sum(everywhere * x, axis=0)
+        hidden_gradient = ops.cast(hidden_gradient, hidden.dtype)
 
         def gradients(*args, upstream=None):
             scale = (args[0] if upstream is None else upstream)[0]
-            by_token = ops.reshape(hidden_gradient, (-1, hidden.shape[-1]))
-            by_token = by_token[: ops.shape(hidden_states)[0]]
             return (
-                by_token * ops.cast(scale, by_token.dtype),
+                hidden_gradient * ops.cast(scale, hidden_gradient.dtype),
                 table_gradient * ops.cast(scale, table_gradient.dtype),
             )
 
@@ -110,11 +128,12 @@ def token_losses(hidden_states, embeddings, targets, z_loss=0.0, label_smoothing
     """
     _, (hidden, target, _) = _chunks(hidden_states, embeddings, targets, targets)
     table = ops.cast(embeddings, hidden.dtype)
+    table_sum = ops.sum(embeddings, axis=0)
 
     def step(chunk):
-        x, y = chunk
-        logits = at_least_float32(ops.einsum("nc,vc->nv", x, table))
-        losses, _, is_best = _losses(logits, _is_target(logits, y), z_loss, label_smoothing)
+        losses, _, is_best, _, _ = _chunk_losses(
+            chunk[0], table, table_sum, chunk[1], z_loss, label_smoothing
+        )
         return losses, is_best
 
     tokens = ops.shape(hidden_states)[0]
@@ -141,20 +160,32 @@ def _zero_sums(weights):
     return ops.zeros((2,), dtype="float64" if dtype == "float64" else "float32")
 
 
-def _is_target(logits, targets):
-    # A comparison fuses into what uses it; a gather would scatter in the gradient, which is slow.
-    classes = ops.arange(logits.shape[-1], dtype="int32")
-    return ops.equal(classes, ops.cast(targets, "int32")[..., None])
+def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
+    """Returns losses, log normalizers, one where the target's logit is the largest, the powers
+    `exp(logit - largest logit)`, `[N, V]`, and their sums.
 
-
-def _losses(logits, is_target, z_loss, label_smoothing):
-    """Returns losses, log normalizers, and one where the target's logit is the largest."""
+    Not to be differentiated.
+    """
+    logits = at_least_float32(ops.einsum("nc,vc->nv", x, table))
+    tokens, classes = ops.shape(logits)[0], logits.shape[-1]
+    places = ops.arange(tokens, dtype="int32") * classes + ops.cast(target, "int32")
+    target_logit = ops.take(ops.reshape(logits, (-1,)), places)
     largest = ops.max(logits, axis=-1)
-    normalizer = ops.log(ops.sum(ops.exp(logits - largest[..., None]), axis=-1)) + largest
-    target_logit = ops.sum(ops.where(is_target, logits, 0.0), axis=-1)
+    powers = ops.exp(logits - largest[:, None])
+    power_sum = ops.sum(powers, axis=-1)
+    normalizer = ops.log(power_sum) + largest
+    smooth = None
+    if label_smoothing:
+        smooth = ops.sum(ops.cast(x, table_sum.dtype) * table_sum, axis=-1) / classes
+    losses = _losses(normalizer, target_logit, smooth, z_loss, label_smoothing)
+    is_best = ops.cast(ops.greater_equal(target_logit, largest), logits.dtype)
+    return losses, normalizer, is_best, powers, power_sum
+
+
+def _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing):
     losses = normalizer - (1.0 - label_smoothing) * target_logit
     if label_smoothing:
-        losses = losses - label_smoothing / logits.shape[-1] * ops.sum(logits, axis=-1)
+        losses = losses - label_smoothing * mean_logit
     if z_loss:
         losses = losses + z_loss * ops.square(normalizer)
-    return losses, normalizer, ops.cast(ops.greater_equal(target_logit, largest), logits.dtype)
+    return losses

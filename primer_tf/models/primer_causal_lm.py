@@ -12,11 +12,14 @@ from primer_tf.errors import UserError
 from primer_tf.layers.linear_cross_entropy import linear_cross_entropy, token_losses
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
-from primer_tf.training.jit import JIT_COMPILE
+from primer_tf.training.jit import jit_compile_by_default
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
 from primer_tf.training.t5_adafactor import T5Adafactor
 from primer_tf.zoo.presets import preset_names
+
+# Positions of a prompt that run at once: enough rows for fast matrix products.
+PREFILL_CHUNK = 64
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -98,7 +101,8 @@ class PrimerCausalLM(CausalLM):
         Args:
             optimizer: Default: `T5Adafactor` on an `RsqrtSchedule`.
             loss: Default: `NextTokenLoss` with T5's z-loss of 1e-4.
-            jit_compile: Default: true on TensorFlow and JAX.
+            jit_compile: Whether XLA compiles training and generation. Default: generation always
+                but on PyTorch; training on JAX, and on TensorFlow with an accelerator.
             weighted_metrics: Default: `keras.metrics.SparseCategoricalAccuracy`.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
@@ -106,8 +110,10 @@ class PrimerCausalLM(CausalLM):
             optimizer = T5Adafactor(RsqrtSchedule())
         if loss == "auto":
             loss = NextTokenLoss(z_loss=1e-4)
+        self._jit_generate = jit_compile
         if jit_compile == "auto":
-            jit_compile = JIT_COMPILE
+            jit_compile = jit_compile_by_default()
+            self._jit_generate = keras.backend.backend() != "torch"
         if weighted_metrics == "auto":
             weighted_metrics = [keras.metrics.SparseCategoricalAccuracy()]
         super().compile(
@@ -214,6 +220,15 @@ class PrimerCausalLM(CausalLM):
             )
         return super().generate(inputs, max_length=max_length, **kwargs)
 
+    def make_generate_function(self):
+        """Returns the function that generates for a batch, compiled as `compile` said."""
+        jit_compile = self.jit_compile
+        self.jit_compile = self._jit_generate
+        try:
+            return super().make_generate_function()
+        finally:
+            self.jit_compile = jit_compile
+
     def call_with_cache(self, token_ids, cache, cache_update_index):
         """Runs the model on tokens that follow those already in a cache.
 
@@ -229,11 +244,35 @@ class PrimerCausalLM(CausalLM):
         x, cache = self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
         return self._logits(x), x, cache
 
-    def _build_cache(self, token_ids):
-        """Returns hidden states `[B, T, C]` and the cache after all of `token_ids`, `[B, T]`."""
+    def _build_cache(self, token_ids, length=None):
+        """Runs the model on prompts, a chunk of positions at a time.
+
+        Args:
+            token_ids: `[B, T]` integers.
+            length: How many positions to run, an integer or a scalar tensor; default: all. Only
+                whole chunks are run, so that one compiled function serves prompts of any length.
+
+        Returns:
+            `(hidden_states, cache)`: `[B, T, C]`, zeros where nothing was run, and the cache.
+        """
         batch_size, max_length = ops.shape(token_ids)
+        chunk = min(PREFILL_CHUNK, max_length) if isinstance(max_length, int) else max_length
+        hidden_dim = self.backbone.hidden_dim
+
+        def more(index, hidden_states, cache):
+            return index < (max_length if length is None else length)
+
+        def run(index, hidden_states, cache):
+            # The last chunk may start inside the one before: a cache takes positions again.
+            start = ops.minimum(index, max_length - chunk)
+            x = self.backbone.token_embedding(ops.slice(token_ids, (0, start), (batch_size, chunk)))
+            x, cache = self.backbone.decoder(x, cache=cache, cache_update_index=start)
+            return index + chunk, ops.slice_update(hidden_states, (0, start, 0), x), cache
+
+        hidden_states = ops.zeros((batch_size, max_length, hidden_dim), dtype=self.compute_dtype)
         cache = self.backbone.decoder.build_cache(batch_size, max_length)
-        _, hidden_states, cache = self.call_with_cache(token_ids, cache, 0)
+        start = ops.convert_to_tensor(0, dtype="int32")
+        _, hidden_states, cache = ops.while_loop(more, run, (start, hidden_states, cache))
         return hidden_states, cache
 
     def generate_step(self, inputs, stop_token_ids=None):
@@ -251,8 +290,9 @@ class PrimerCausalLM(CausalLM):
             Dict of the same keys and shapes, the mask true up to each row's end.
         """
         token_ids, padding_mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
-        hidden_states, cache = self._build_cache(token_ids)
-        start = ops.min(ops.sum(ops.cast(padding_mask, "int32"), axis=-1))
+        lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
+        hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
+        start = ops.min(lengths)
 
         def next(prompt, cache, index):
             # The token to feed is the one before the token to predict.

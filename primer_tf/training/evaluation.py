@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from primer_tf.training.jit import JIT_COMPILE
+from primer_tf.training.jit import jit_compile_by_default
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Evaluator:
         self.num_bytes = num_bytes
         self.batch_size = batch_size
         self.sums = RowSums(model)
-        self.sums.compile(jit_compile=JIT_COMPILE)
+        self.sums.compile(jit_compile=jit_compile_by_default())
 
     def __call__(self):
         """Returns the `Evaluation` of the model as it is now."""

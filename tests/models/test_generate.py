@@ -122,3 +122,24 @@ def test_length_beyond_the_model(model):
     model.compile(sampler="greedy")
     with pytest.raises(UserError, match="max_length 600 is beyond the model's 512 tokens"):
         model.generate("And", max_length=600)
+
+
+@one_of_each_cache
+def test_a_prompt_longer_than_a_chunk(model, preprocessor, monkeypatch):
+    """Chunks that do not divide the length: the last one runs some positions again."""
+    from primer_tf.models import primer_causal_lm
+
+    model.compile(sampler="greedy", jit_compile=False)
+    texts = model.generate(PROMPTS, max_length=LENGTH)
+    monkeypatch.setattr(primer_causal_lm, "PREFILL_CHUNK", 5)
+    model.compile(sampler="greedy", jit_compile=False)
+    assert model.generate(PROMPTS, max_length=LENGTH) == texts
+
+
+@one_cache
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")
+def test_one_trace_serves_prompts_of_all_lengths(model):
+    model.compile(sampler="greedy")
+    for prompt in PROMPTS:
+        model.generate(prompt, max_length=LENGTH)
+    assert model.make_generate_function().experimental_get_tracing_count() == 1
