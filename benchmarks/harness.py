@@ -1,8 +1,9 @@
 """Asks subjects for their times in turn, each in a process of its own, and reports them.
 
 A subject is a module of `benchmarks/subjects` with one function for each question; it returns a
-function that does the work once. The processes live side by side and are asked one after the other,
-round after round, so that whatever else the machine does falls on all of them alike.
+function that does the work once. A few processes at a time live side by side, the reference always
+among them, and are asked one after the other, round after round: whatever else the machine does
+falls on all of them alike, and their models fit into memory together.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / ".venv" / "bin" / "python"  # made by `make bench`
+SIDE_BY_SIDE = 2  # subjects beside the reference
 SMALL = {
     "vocabulary_size": 32128,
     "num_layers": 6,
@@ -80,11 +82,12 @@ class Subject:
 
 
 def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None):
-    """Asks all subjects a question in alternation.
+    """Asks all subjects a question, the first in alternation with a few of the others at a time.
 
     Args:
         question: Name of a function in the subjects' modules.
         subjects: List of `(label, module, own settings)`; a setting `backend` picks Keras' backend.
+            The first is the reference.
         settings: Settings of all of them.
         rounds: How often each is asked.
         amount: Tokens of one run; for tokens a second.
@@ -92,8 +95,27 @@ def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None)
         peak: Operations a second that this machine's matrix products reach.
 
     Returns:
-        List of rows.
+        List of rows. `"ratio"` is a subject's speed by that of the reference beside it.
     """
+    reference, *others = subjects
+    groups = [others[i : i + SIDE_BY_SIDE] for i in range(0, len(others), SIDE_BY_SIDE)] or [[]]
+    rows = []
+    for group in groups:
+        beside, *found = ask_group(question, [reference, *group], settings, rounds)
+        rows.extend(found if rows else [beside, *found])
+        for row in (beside, *found):
+            row["ratio"] = beside["seconds"] / row["seconds"]
+    for row in rows:
+        if amount:
+            row["tokens_per_second"] = amount / row["seconds"]
+            row["tokens_per_cpu_second"] = amount / row["cpu_seconds"]
+        if flop and peak:
+            row["utilisation"] = flop / row["seconds"] / peak
+    return rows
+
+
+def ask_group(question, subjects, settings, rounds):
+    """Asks subjects that live side by side, one after the other, round after round."""
     started = []
     try:
         for label, module, own in subjects:
@@ -107,14 +129,14 @@ def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None)
     finally:
         for subject in started:
             subject.close()
-    return [summary(subject, amount, flop, peak) for subject in started]
+    return [summary(subject) for subject in started]
 
 
-def summary(subject, amount, flop, peak):
+def summary(subject):
     """Returns the row of one subject: medians, and the spread between the quartiles."""
     seconds = sorted(run["seconds"] for run in subject.runs)
     median = statistics.median(seconds)
-    row = {
+    return {
         "subject": subject.label,
         "seconds": median,
         "fastest": seconds[0],
@@ -124,12 +146,6 @@ def summary(subject, amount, flop, peak):
         "peak_rss_gb": max(run["peak_rss_gb"] for run in subject.runs),
         "versions": subject.first["versions"],
     }
-    if amount:
-        row["tokens_per_second"] = amount / median
-        row["tokens_per_cpu_second"] = amount / row["cpu_seconds"]
-    if flop and peak:
-        row["utilisation"] = flop / median / peak
-    return row
 
 
 def training_flop(model, batch_size, length):
@@ -184,13 +200,12 @@ def report(name, facts, tables, output):
     )
     for title, rows in tables.items():
         print(f"\n{title}")
-        reference = rows[0]["seconds"]
         for row in rows:
             cells = [f"{row['subject']:<34}", f"{row['seconds']:9.3f} s"]
             cells.append(f"({row['fastest']:.3f}-{row['slowest']:.3f})")
             if "tokens_per_second" in row:
                 cells.append(f"{row['tokens_per_second']:8.0f} tokens/s")
-            cells.append(f"{reference / row['seconds']:5.2f}x")
+            cells.append(f"{row['ratio']:5.2f}x")
             if "utilisation" in row:
                 cells.append(f"{100 * row['utilisation']:4.0f}% of peak")
             cells.append(f"cpu {row['cpu_seconds']:.2f} s")

@@ -58,4 +58,4 @@ def score(model, batch_size, length):
     rng = np.random.default_rng(0)
     ids = rng.integers(3, model["vocabulary_size"], (batch_size, length), "int32")
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
-    return lambda: causal_lm.test_on_batch(inputs, ids, return_dict=True)["loss"].item()
+    return lambda: float(causal_lm.test_on_batch(inputs, ids, return_dict=True)["loss"])

@@ -75,6 +75,21 @@ def test_conv(x, width, segment_ids):
     np.testing.assert_allclose(numpy(layer(x, segment_ids=segment_ids)), expected, **TOLERANCE)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always compiles")
+def test_conv_compiled_by_xla(x):
+    """XLA gets another form of the sum."""
+    import tensorflow as tf
+
+    layer = CausalDepthwiseConv1D(3)
+    layer.build(x.shape)
+    randomize(layer)
+    compiled = tf.function(layer.__call__, jit_compile=True)
+    expected = reference.causal_depthwise_conv(x, [numpy(t) for t in layer.taps])
+    np.testing.assert_allclose(numpy(compiled(x)), expected, rtol=1e-5, atol=1e-6)
+    graph = compiled.get_concrete_function(x).graph
+    assert not any("Depthwise" in operation.type for operation in graph.get_operations())
+
+
 def test_primer_normalization(x):
     layer = PrimerNormalization()
     layer.build(x.shape)
