@@ -201,16 +201,18 @@ def report(name, facts, tables, output):
     for title, rows in tables.items():
         print(f"\n{title}")
         for row in rows:
-            cells = [f"{row['subject']:<34}", f"{row['seconds']:9.3f} s"]
+            cells = [f"{row['subject']:<48}", f"{row['seconds']:9.3f} s"]
             cells.append(f"({row['fastest']:.3f}-{row['slowest']:.3f})")
             if "tokens_per_second" in row:
                 cells.append(f"{row['tokens_per_second']:8.0f} tokens/s")
-            cells.append(f"{row['ratio']:5.2f}x")
+            if "ratio" in row:
+                cells.append(f"{row['ratio']:5.2f}x")
             if "utilisation" in row:
                 cells.append(f"{100 * row['utilisation']:4.0f}% of peak")
             cells.append(f"cpu {row['cpu_seconds']:.2f} s")
-            cells.append(f"{row['peak_rss_gb']:.2f} GB")
-            cells.append(f"first {row['first_seconds']:.0f} s")
+            if "peak_rss_gb" in row:
+                cells.append(f"{row['peak_rss_gb']:.2f} GB")
+                cells.append(f"first {row['first_seconds']:.0f} s")
             print("  " + "  ".join(cells), flush=True)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,13 @@
 from harness import SMALL, TINY, ask, machine, options, report, training_flop
 
 EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
-OURS = [("vanilla", "primer", {}), ("Primer-EZ", "primer", EZ), ("Primer", "primer", FULL)]
+REMAT = {"gradient_checkpointing": True}
+OURS = [
+    ("vanilla", "primer", {}),
+    ("Primer-EZ", "primer", EZ),
+    ("Primer", "primer", FULL),
+    ("vanilla, gradient checkpointing", "primer", REMAT),
+]
 PEERS = [
     ("KerasHub GPT2, XLA", "keras_hub_gpt2", {}),
     ("KerasHub GPT2, Keras' default", "keras_hub_gpt2", {"jit_compile": "auto"}),
@@ -11,7 +17,7 @@ PEERS = [
     ("HF GPT-2, torch.compile", "hugging_face", {"compiled": True}),
     ("x-transformers", "x_transformers", {}),
 ]
-JAX = [("vanilla, JAX", "primer", {"backend": "jax"})]
+JAX = [("vanilla, JAX backend", "primer", {"backend": "jax"})]
 
 arguments = options(__doc__)
 facts = machine()

@@ -22,9 +22,9 @@ def build(model, architecture="transformer_vanilla", **kwargs):
     return PrimerCausalLM(PrimerBackbone(**model, **ARCHITECTURES[architecture], **kwargs))
 
 
-def train_step(model, batch_size, length, architecture="transformer_vanilla", steps=1):
+def train_step(model, batch_size, length, architecture="transformer_vanilla", steps=1, **kwargs):
     """Trains with the defaults, from batches made anew in Python."""
-    causal_lm = build(model, architecture, max_sequence_length=max(512, length))
+    causal_lm = build(model, architecture, max_sequence_length=max(512, length), **kwargs)
     causal_lm.compile()
     rng = np.random.default_rng(0)
 
