@@ -133,7 +133,7 @@ def ask_group(question, subjects, settings, rounds):
 
 
 def summary(subject):
-    """Returns the row of one subject: medians, and the spread between the quartiles."""
+    """Returns the row of one subject: medians, and the fastest and slowest run."""
     seconds = sorted(run["seconds"] for run in subject.runs)
     median = statistics.median(seconds)
     return {

@@ -1,0 +1,41 @@
+"""What is done with a Keras language model, whoever wrote it."""
+
+import keras
+import numpy as np
+
+
+def train(causal_lm, vocabulary_size, batch_size, length, steps):
+    """Returns a function that trains a compiled model, from batches made anew in Python."""
+    rng = np.random.default_rng(0)
+    mask = np.ones((batch_size, length), "int32")
+
+    def batch():
+        tokens = rng.integers(3, vocabulary_size, (batch_size, length + 1), "int32")
+        return {"token_ids": tokens[:, :-1], "padding_mask": mask}, tokens[:, 1:]
+
+    def run():  # not `fit`, whose end waits seconds for its input pipeline
+        losses = [causal_lm.train_on_batch(*batch(), return_dict=True) for _ in range(steps)]
+        return float(losses[-1]["loss"])
+
+    return run
+
+
+def generate(causal_lm, vocabulary_size, batch_size, prompt, new):
+    """Returns a function that generates with a compiled model."""
+    ids = np.random.default_rng(0).integers(3, vocabulary_size, (batch_size, prompt + new))
+    mask = np.broadcast_to(np.arange(prompt + new)[None] < prompt, ids.shape)
+    inputs = {"token_ids": ids.astype("int32"), "padding_mask": mask.astype("int32")}
+    inputs = {key: keras.ops.convert_to_tensor(value) for key, value in inputs.items()}
+
+    def run():
+        outputs = causal_lm.generate(inputs, stop_token_ids=None)
+        return float(keras.ops.convert_to_numpy(outputs["token_ids"]).sum())
+
+    return run
+
+
+def score(causal_lm, vocabulary_size, batch_size, length):
+    """Returns a function that computes the loss of given texts."""
+    ids = np.random.default_rng(0).integers(3, vocabulary_size, (batch_size, length), "int32")
+    inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    return lambda: float(causal_lm.test_on_batch(inputs, ids, return_dict=True)["loss"])
