@@ -21,19 +21,19 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
     with `T^2`. Differentiable in the first four arguments, once.
 
     Args:
-        query: `[B, T, H, D]`.
-        key: `[B, T, H, D]`.
-        value: `[B, T, H, D]`.
+        query: `[B, H, T, D]`.
+        key: `[B, H, T, D]`.
+        value: `[B, H, T, D]`.
         distance_bias: `[H, R]`, bias of each distance from query to key; longer distances have the
             last one. Optional.
         padding_mask: `[B, T]`, true at keys that may be seen. Optional.
         segment_ids: `[B, T]` integers; attention stays inside a segment. Optional.
 
     Returns:
-        `[B, T, H, D]`.
+        `[B, H, T, D]`.
     """
     if distance_bias is None:
-        distance_bias = ops.zeros((query.shape[2], 1), dtype=query.dtype)
+        distance_bias = ops.zeros((query.shape[1], 1), dtype=query.dtype)
     spans = _spans(query)
 
     def scores(q, k, bias, start, stop):
@@ -44,8 +44,7 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
         return ops.where(mask, x, MASKED), mask
 
     @ops.custom_gradient
-    def attend(query, key, value, bias):
-        q, k, v = map(_heads_first, (query, key, value))
+    def attend(q, k, v, bias):
         outputs, normalizers = [], []
         for start, stop in spans:
             x, _ = scores(q, k, bias, start, stop)
@@ -58,7 +57,7 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
         output = ops.concatenate(outputs, axis=2)
 
         def gradients(*args, upstream=None):
-            dy = _heads_first(args[0] if upstream is None else upstream)
+            dy = args[0] if upstream is None else upstream
             # sum_s weights * d weights, which the softmax's gradient subtracts.
             shift = at_least_float32(ops.sum(dy * output, axis=-1, keepdims=True))
             dq, dk, dv = [], None, None
@@ -81,13 +80,13 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
                 weights = ops.cast(weights, v.dtype)
                 dv = _add_to_start(dv, ops.einsum("bhtd,bhts->bhds", d_span, weights))
             return (
-                _heads_first(ops.concatenate(dq[::-1], axis=2)),
-                ops.transpose(dk, (0, 3, 1, 2)),
-                ops.transpose(dv, (0, 3, 1, 2)),
+                ops.concatenate(dq[::-1], axis=2),
+                ops.transpose(dk, (0, 1, 3, 2)),
+                ops.transpose(dv, (0, 1, 3, 2)),
                 d_bias,
             )
 
-        return _heads_first(output), gradients
+        return output, gradients
 
     return attend(query, key, value, distance_bias)
 
@@ -119,17 +118,12 @@ def visible(query_length, key_length, offset=0, padding_mask=None, segment_ids=N
 
 
 def _spans(query):
-    length = query.shape[1]
+    length = query.shape[2]
     if length is None:
-        return [(0, ops.shape(query)[1])]
+        return [(0, ops.shape(query)[2])]
     count = max(1, min(MAX_SPANS, length // SPAN_LENGTH))
     size = -(-length // count)
     return [(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def _heads_first(x):
-    """Swaps time and heads."""
-    return ops.transpose(x, (0, 2, 1, 3))
 
 
 def _add_to_start(total, x):

@@ -1,5 +1,7 @@
 """A decoder: blocks of residual sublayers, shared position biases, a last normalization."""
 
+import contextlib
+
 import keras
 
 from primer_tf.layers.decoder_block import DecoderBlock
@@ -132,6 +134,16 @@ class DecoderStack(keras.layers.Layer):
     def build_cache(self, batch_size, max_length):
         """Returns an empty cache for `max_length` positions, a nest of `[B, ...]` tensors."""
         return tuple(block.build_cache(batch_size, max_length) for block in self.blocks)
+
+    @contextlib.contextmanager
+    def joined_projections(self):
+        """Inside, attention layers project single positions faster; enter it around a loop."""
+        with contextlib.ExitStack() as stack:
+            for block in self.blocks:
+                for sublayer in block.sublayers:
+                    if hasattr(sublayer.layer, "joined_projections"):
+                        stack.enter_context(sublayer.layer.joined_projections())
+            yield
 
     def call(
         self,

@@ -1,5 +1,7 @@
 """Causal self-attention with depthwise convolutions after its projections."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -76,6 +78,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         self.shared_query_key = shared_query_key
         self.dropout = dropout
         self.initializer_scale = initializer_scale
+        self._joined_kernels = None
 
     def build(self, input_shape):
         """Creates the projections and convolutions for `C` channels."""
@@ -136,16 +139,14 @@ class MultiDConvHeadAttention(keras.layers.Layer):
     def build_cache(self, batch_size, max_length):
         """Returns an empty cache for `max_length` positions.
 
-        Keys and values are kept after the convolution. What goes into the convolutions is kept too,
-        indexed by position (shifted by `kernel_size - 1`, so that what lies before the first
-        position is there, as zeros): decoding may then go on from any position already seen.
+        Keys and values, `[B, S, H * D]`, are kept after the convolution. What goes into the
+        convolutions is kept too, indexed by position (shifted by `kernel_size - 1`, so that what
+        lies before the first position is there, as zeros): decoding may then go on from any
+        position already seen.
         """
         inner_dim = self.num_heads * self._head_dim
-        heads_shape = (batch_size, max_length, self.num_heads, self._head_dim)
-        cache = {
-            "key": ops.zeros(heads_shape, dtype=self.compute_dtype),
-            "value": ops.zeros(heads_shape, dtype=self.compute_dtype),
-        }
+        shape = (batch_size, max_length, inner_dim)
+        cache = {name: ops.zeros(shape, dtype=self.compute_dtype) for name in ("key", "value")}
         if self.convolutions:
             history_shape = (batch_size, max_length + self.kernel_size - 1, inner_dim)
             cache["history"] = {
@@ -169,7 +170,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         if padding_mask is not None:
             # A convolution must see nothing of a padding token on its left.
             x = x * ops.cast(padding_mask, x.dtype)[:, :, None]
-        streams = {name: dense(x) for name, dense in self.projections.items()}
+        streams = self._project(x)
         if cache is None:
             streams = {
                 name: self._convolve(name, stream, segment_ids=segment_ids)
@@ -182,10 +183,10 @@ class MultiDConvHeadAttention(keras.layers.Layer):
             query = self.query_dense(key)
         else:
             query, key = streams["query"], streams["key"]
-        query, key, value = map(self._split_heads, (query, key, streams["value"]))
+        value = streams["value"]
         keys, values = key, value
         if cache is not None:
-            start = (0, cache_update_index, 0, 0)
+            start = (0, cache_update_index, 0)
             cache["key"] = keys = ops.slice_update(cache["key"], start, key)
             cache["value"] = values = ops.slice_update(cache["value"], start, value)
         is_matrix = position_bias is not None and len(position_bias.shape) == 3
@@ -199,11 +200,34 @@ class MultiDConvHeadAttention(keras.layers.Layer):
             mask = visible(query_length, key_length, cache_update_index, padding_mask, segment_ids)
             outputs = self._attend(query, keys, values, position_bias, mask, training)
         else:
+            query, key, value = map(self._heads_first, (query, key, value))
             outputs = causal_attention(query, key, value, position_bias, padding_mask, segment_ids)
-        shape = ops.shape(outputs)
-        outputs = ops.reshape(outputs, (shape[0], shape[1], self.num_heads * self._head_dim))
+            outputs = self._merge_heads(ops.transpose(outputs, (0, 2, 1, 3)))
         outputs = self.output_dense(outputs)
         return outputs if cache is None else (outputs, cache)
+
+    @contextlib.contextmanager
+    def joined_projections(self):
+        """Inside, one product with all projections' kernels side by side projects a position.
+
+        Single positions wait for memory, not for arithmetic, and a few long reads are faster than
+        many short ones. The kernels are joined on entry: enter it outside of a decoding loop.
+        """
+        denses = self.projections.values()
+        if all(dense.quantization_mode is None for dense in denses):
+            kernels = [ops.cast(dense.kernel, self.compute_dtype) for dense in denses]
+            self._joined_kernels = ops.concatenate(kernels, axis=-1)
+        try:
+            yield
+        finally:
+            self._joined_kernels = None
+
+    def _project(self, x):
+        if self._joined_kernels is None or x.shape[1] != 1:
+            return {name: dense(x) for name, dense in self.projections.items()}
+        joined = ops.matmul(ops.cast(x, self.compute_dtype), self._joined_kernels)
+        streams = ops.split(joined, len(self.projections), axis=-1)
+        return dict(zip(self.projections, streams, strict=True))
 
     def _convolve(self, name, stream, **kwargs):
         return self.convolutions[name](stream, **kwargs) if self.convolutions else stream
@@ -224,20 +248,44 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         cache["history"] = histories
         return convolved, cache
 
-    def _split_heads(self, x):
-        shape = ops.shape(x)
-        return ops.reshape(x, (shape[0], shape[1], self.num_heads, self._head_dim))
-
-    def _attend(self, query, key, value, position_bias, mask, training):
-        """Returns the attention-weighted values, `[B, T, H, D]`."""
-        scores = ops.einsum("bthd,bshd->bhts", query, key)
-        scores = at_least_float32(scores)
+    def _attend(self, query, keys, values, position_bias, mask, training):
+        """Returns the attention-weighted values, `[B, T, H * D]`."""
+        scores = self._scores(query, keys)
         if position_bias is not None:
             scores = scores + ops.cast(position_bias, scores.dtype)
         scores = ops.where(mask, scores, MASKED)
-        weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        weights = ops.cast(ops.softmax(scores, axis=-1), values.dtype)
         weights = self.dropout_layer(weights, training=training)
-        return ops.einsum("bhts,bshd->bthd", weights, value)
+        if query.shape[1] == 1:
+            weights = ops.transpose(weights, (0, 3, 1, 2))
+            weighted = at_least_float32(weights) * at_least_float32(self._split_heads(values))
+            outputs = ops.cast(ops.sum(weighted, axis=1, keepdims=True), values.dtype)
+        else:
+            outputs = ops.einsum("bhts,bshd->bthd", weights, self._split_heads(values))
+        return self._merge_heads(outputs)
+
+    def _scores(self, query, keys):
+        """Returns the products of queries and keys, `[B, H, T, S]`."""
+        if query.shape[1] == 1:
+            # In decoding. For matrix products XLA would lay the cache out anew at every step.
+            products = self._split_heads(at_least_float32(query) * at_least_float32(keys))
+            return ops.transpose(ops.sum(products, axis=-1), (0, 2, 1))[:, :, None]
+        query, keys = map(self._split_heads, (query, keys))
+        return at_least_float32(ops.einsum("bthd,bshd->bhts", query, keys))
+
+    def _split_heads(self, x):
+        """Returns `[B, T, H, D]`."""
+        shape = ops.shape(x)
+        return ops.reshape(x, (shape[0], shape[1], self.num_heads, self._head_dim))
+
+    def _heads_first(self, x):
+        """Returns `[B, H, T, D]`."""
+        return ops.transpose(self._split_heads(x), (0, 2, 1, 3))
+
+    def _merge_heads(self, x):
+        """Returns `[B, T, H * D]`."""
+        shape = ops.shape(x)
+        return ops.reshape(x, (shape[0], shape[1], self.num_heads * self._head_dim))
 
     def compute_output_spec(self, x, cache=None, **kwargs):
         """Returns the spec of `[B, T, C]`, and of the cache where there is one."""

@@ -112,6 +112,10 @@ def expand_distances(distance_bias, query_length, key_length, offset=0):
     Returns:
         `[H, T, S]`.
     """
+    if isinstance(query_length, int) and query_length == 1:
+        distances = offset - ops.arange(key_length, dtype="int32")
+        distances = ops.clip(distances, 0, distance_bias.shape[1] - 1)
+        return ops.take(distance_bias, distances, axis=1)[:, None]
     # All distances once, from the largest to the smallest: row t is the window of S of them that
     # starts at T - 1 - t. Repeating rows that are one longer than the rows they are cut into shifts
     # each by one: no gather of a matrix, hence no scatter in the gradient.

@@ -240,9 +240,21 @@ class PrimerCausalLM(CausalLM):
         Returns:
             `(logits, hidden_states, cache)`: `[B, T, V]`, `[B, T, C]`, and the updated cache.
         """
-        x = self.backbone.token_embedding(token_ids)
-        x, cache = self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
+        x, cache = self._extend_cache(token_ids, cache, cache_update_index)
         return self._logits(x), x, cache
+
+    def _extend_cache(self, token_ids, cache, cache_update_index):
+        x = self.backbone.token_embedding(token_ids)
+        return self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
+
+    def _head_for_steps(self):
+        """Returns `_logits` for a decoding loop: the embedding is transposed once, outside it."""
+        embedding = self.backbone.token_embedding
+        if embedding.quantization_mode is not None:
+            return self._logits
+        table = ops.transpose(ops.convert_to_tensor(embedding.embeddings))
+        table = ops.cast(table, embedding.compute_dtype)
+        return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
 
     def _build_cache(self, token_ids, length=None):
         """Runs the model on prompts, a chunk of positions at a time.
@@ -265,8 +277,8 @@ class PrimerCausalLM(CausalLM):
         def run(index, hidden_states, cache):
             # The last chunk may start inside the one before: a cache takes positions again.
             start = ops.minimum(index, max_length - chunk)
-            x = self.backbone.token_embedding(ops.slice(token_ids, (0, start), (batch_size, chunk)))
-            x, cache = self.backbone.decoder(x, cache=cache, cache_update_index=start)
+            tokens = ops.slice(token_ids, (0, start), (batch_size, chunk))
+            x, cache = self._extend_cache(tokens, cache, start)
             return index + chunk, ops.slice_update(hidden_states, (0, start, 0), x), cache
 
         hidden_states = ops.zeros((batch_size, max_length, hidden_dim), dtype=self.compute_dtype)
@@ -293,23 +305,25 @@ class PrimerCausalLM(CausalLM):
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
         hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
         start = ops.min(lengths)
+        head = self._head_for_steps()
 
         def next(prompt, cache, index):
             # The token to feed is the one before the token to predict.
             before = ops.slice(prompt, (0, index - 1), (ops.shape(prompt)[0], 1))
-            logits, hidden_states, cache = self.call_with_cache(before, cache, index - 1)
-            return logits[:, 0], hidden_states[:, 0], cache
+            hidden_states, cache = self._extend_cache(before, cache, index - 1)
+            return head(hidden_states)[:, 0], hidden_states[:, 0], cache
 
-        token_ids = self.sampler(
-            next=next,
-            prompt=token_ids,
-            cache=cache,
-            index=start,
-            mask=padding_mask,
-            stop_token_ids=stop_token_ids,
-            hidden_states=hidden_states,
-            model=self,
-        )
+        with self.backbone.decoder.joined_projections():
+            token_ids = self.sampler(
+                next=next,
+                prompt=token_ids,
+                cache=cache,
+                index=start,
+                mask=padding_mask,
+                stop_token_ids=stop_token_ids,
+                hidden_states=hidden_states,
+                model=self,
+            )
         if stop_token_ids is None:
             return {
                 "token_ids": token_ids,
