@@ -36,9 +36,11 @@ def measure():
             flop = 2 * np.prod(shape)
             rates["numpy"].append(flop / best(lambda a=a, b=b: a @ b))
             rates["tensorflow"].append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
-        # As decoding one token reads the weights: a matrix times a vector, 512 MiB.
-        matrix, vector = np.ones((2**14, 2**13), "float32"), np.ones(2**13, "float32")
-        reads = matrix.nbytes / best(lambda: matrix @ vector)
+        # As decoding one token reads the weights: a vector times a matrix, 512 MiB.
+        vector, matrix = np.ones((1, 2**13), "float32"), np.ones((2**13, 2**14), "float32")
+        x, y = tf.constant(vector), tf.constant(matrix)
+        seconds = [best(lambda: matrix.T @ vector[0]), best(lambda: product(x, y)[0, 0].numpy())]
+        reads = matrix.nbytes / min(seconds)
         return {
             "matmul_gflops": float(max(np.median(r) for r in rates.values()) / 1e9),
             "matmul_gflops_by_shape": {k: [float(x / 1e9) for x in v] for k, v in rates.items()},

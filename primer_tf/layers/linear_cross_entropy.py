@@ -36,7 +36,13 @@ def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
 
 
 def linear_cross_entropy(
-    hidden_states, embeddings, targets, weights, z_loss=0.0, label_smoothing=0.0
+    hidden_states,
+    embeddings,
+    targets,
+    weights,
+    z_loss=0.0,
+    label_smoothing=0.0,
+    chunk_elements=None,
 ):
     """Sums `softmax_cross_entropy(hidden_states @ embeddings^T, targets)` over weighted tokens.
 
@@ -51,6 +57,8 @@ def linear_cross_entropy(
         weights: `[N]`, zero on padding.
         z_loss: Factor of the z-loss.
         label_smoothing: Share of the target distribution that is spread evenly.
+        chunk_elements: Logits held at once; fewer take less memory and a little more time.
+            Default: `CHUNK_ELEMENTS`.
 
     Returns:
         `[2]`: the sum of the weighted losses, and the sum of the weights of those tokens whose
@@ -59,7 +67,9 @@ def linear_cross_entropy(
 
     @ops.custom_gradient
     def sums(hidden_states, embeddings):
-        count, (hidden, target, weight) = _chunks(hidden_states, embeddings, targets, weights)
+        count, (hidden, target, weight) = _chunks(
+            hidden_states, embeddings, targets, weights, chunk_elements
+        )
         table = ops.cast(embeddings, hidden.dtype)
         table_sum = ops.sum(embeddings, axis=0)
 
@@ -140,10 +150,10 @@ def token_losses(hidden_states, embeddings, targets, z_loss=0.0, label_smoothing
     return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, (hidden, target))]
 
 
-def _chunks(hidden_states, embeddings, targets, weights):
+def _chunks(hidden_states, embeddings, targets, weights, chunk_elements=None):
     """Returns the number of chunks, and the inputs as `[chunks, tokens, ...]`, zeros at the end."""
     tokens, channels = ops.shape(hidden_states)
-    largest = max(1, CHUNK_ELEMENTS // embeddings.shape[0])
+    largest = max(1, (chunk_elements or CHUNK_ELEMENTS) // embeddings.shape[0])
     count = -(-tokens // largest)
     length = -(-tokens // count)
     missing = count * length - tokens

@@ -130,7 +130,8 @@ class PrimerBackbone(Backbone):
         max_distance: Distance of its last bucket.
         max_sequence_length: Longest sequence the model is meant for. No weight depends on it:
             `from_preset(..., max_sequence_length=4096)` raises it.
-        gradient_checkpointing: Whether gradients recompute each block's activations.
+        gradient_checkpointing: Whether gradients recompute each block's activations, which saves
+            memory and costs time.
         initializer_scale: Variance times fan in of the initial kernels of feed-forward layers and
             of the projection from keys to queries.
         synthesizer_length: Positions for which "synthesizer_attention" learns scores.

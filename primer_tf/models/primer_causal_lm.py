@@ -9,7 +9,7 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
-from primer_tf.layers.linear_cross_entropy import linear_cross_entropy, token_losses
+from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import jit_compile_by_default
@@ -169,9 +169,10 @@ class PrimerCausalLM(CausalLM):
         if training:
             table = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
             hidden_states = ops.reshape(self._scaled(y_pred), (-1, y_pred.shape[-1]))
-            loss, correct = ops.unstack(
-                linear_cross_entropy(hidden_states, table, targets, weights, *options), 2
-            )
+            # Who trades time for memory in the blocks wants the same here.
+            chunk = CHUNK_ELEMENTS // (2 if self.backbone.gradient_checkpointing else 1)
+            sums = linear_cross_entropy(hidden_states, table, targets, weights, *options, chunk)
+            loss, correct = ops.unstack(sums, 2)
         else:
             losses, correct = self.token_losses(y_pred, targets, *options)
             loss, correct = ops.sum(weights * losses), ops.sum(weights * correct)

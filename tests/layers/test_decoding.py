@@ -1,5 +1,7 @@
 """Causality, and decoding with a cache against the full forward pass."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from layers.helpers import numpy, randomize
@@ -55,13 +57,15 @@ def test_a_token_changes_nothing_before_it(stack, x):
         assert np.abs(after[:, position] - before[:, position]).max() > 1e-3
 
 
-def test_one_token_at_a_time_equals_the_full_pass(stack, x):
+@pytest.mark.parametrize("joined", [False, True])
+def test_one_token_at_a_time_equals_the_full_pass(stack, x, joined):
     full = numpy(stack(x))
     cache = stack.build_cache(2, LENGTH + 2)
-    for position in range(LENGTH):
-        token = x[:, position : position + 1]
-        y, cache = stack(token, cache=cache, cache_update_index=position)
-        np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
+    with stack.joined_projections() if joined else contextlib.nullcontext():
+        for position in range(LENGTH):
+            token = x[:, position : position + 1]
+            y, cache = stack(token, cache=cache, cache_update_index=position)
+            np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("restart", [1, 2, 4])

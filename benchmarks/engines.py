@@ -1,0 +1,79 @@
+"""How fast does T5's own command train, beside `primer train` with the same flags?
+
+Both commands run as users run them, one after the other, and their own progress lines are read.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+MODEL = "tiny_transformer_vanilla"
+
+
+def speeds(command, count):
+    """Runs a command until it has printed its speed so often; returns tokens a second."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    found, printed = [], []
+    for line in process.stdout:
+        printed.append(line)
+        match = re.search(r"([\d,]+) tokens/s", line)
+        if match:
+            found.append(float(match[1].replace(",", "")))
+        if len(found) == count:
+            process.kill()
+            break
+    process.wait()
+    if len(found) < count:
+        raise RuntimeError("".join(printed[-5:]))
+    return found
+
+
+def main():
+    """Runs both, prints a table and writes `engines.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", default="runs/bench", help="folder of the JSON")
+    parser.add_argument("--rounds", type=int, default=3, help="progress lines to read of each")
+    parser.add_argument("--tokens", type=int, default=4096, help="of a batch")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "kjv.model"
+        subprocess.run(
+            [BIN / "primer", "vocab", "--data", "demo", "--output", vocabulary], check=True
+        )
+        flags = [f"--gin_file={f}.gin" for f in (f"models/{MODEL}", "run/train", "hardware/cpu")]
+        bindings = [f"VOCABULARY='{vocabulary}'", f"TOKENS_PER_BATCH={arguments.tokens}"]
+        flags += [f"--gin_param={binding}" for binding in bindings]
+        commands = {
+            "Mesh TensorFlow (primer-t5)": [BIN / "primer-t5", f"--model_dir={folder}/mesh"],
+            "Keras (primer train)": [BIN / "primer", "train", f"--output={folder}/keras"],
+        }
+        rows = {}
+        for name, command in commands.items():
+            found = speeds([*command, *flags], arguments.rounds)
+            rows[name] = {
+                "tokens_per_second": statistics.median(found),
+                "slowest": min(found),
+                "fastest": max(found),
+            }
+            print(f"{name:<30}", *(f"{value:10,.0f}" for value in rows[name].values()), flush=True)
+    output = Path(arguments.output)
+    output.mkdir(parents=True, exist_ok=True)
+    record = {"model": MODEL, "tokens_per_batch": arguments.tokens, "rows": rows}
+    (output / "engines.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
