@@ -132,11 +132,11 @@ class EvolvedConvolution(keras.layers.Layer):
         """Returns the inputs that `conv` needs before `x`, and the cache with `x` in it."""
         if cache is None:
             return None, None
-        history = cache[name]
         reach = conv.kernel_size - 1
+        # Read after the update, which XLA can then do in place.
+        history = ops.slice_update(cache[name], (0, index + reach, 0), x)
         shape = (ops.shape(history)[0], reach, history.shape[-1])
-        before = ops.slice(history, (0, index, 0), shape)
-        return before, {**cache, name: ops.slice_update(history, (0, index + reach, 0), x)}
+        return ops.slice(history, (0, index, 0), shape), {**cache, name: history}
 
     def compute_output_spec(self, x, cache=None, **kwargs):
         """Returns the spec of `[B, T, C]`, and of the cache where there is one."""

@@ -240,11 +240,12 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         reach = self.kernel_size - 1
         histories, convolved = {}, {}
         for name, stream in streams.items():
-            history = cache["history"][name]
+            history = ops.slice_update(cache["history"][name], (0, index + reach, 0), stream)
+            # Read after the update, which XLA can then do in place.
             shape = (ops.shape(history)[0], reach, history.shape[-1])
             before = ops.slice(history, (0, index, 0), shape)
             convolved[name] = self._convolve(name, stream, history=before)
-            histories[name] = ops.slice_update(history, (0, index + reach, 0), stream)
+            histories[name] = history
         cache["history"] = histories
         return convolved, cache
 
