@@ -73,6 +73,10 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             padded = ops.pad(x, ((0, 0), (reach, 0), (0, 0)))
         else:
             padded = ops.concatenate([ops.cast(history, x.dtype), x], axis=1)
+        if x.shape[1] == 1 and segment_ids is None:
+            # In decoding. XLA would compute the sum below anew for every key of attention.
+            taps = ops.stack([ops.cast(tap, x.dtype) for tap in self.taps[::-1]])
+            return ops.sum(padded * taps, axis=1, keepdims=True)
         if (
             segment_ids is None
             and keras.backend.backend() == "tensorflow"
@@ -82,10 +86,6 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             # compiled by XLA 126 against 13.
             taps = [ops.reshape(ops.cast(tap, x.dtype), (1, -1, 1)) for tap in self.taps[::-1]]
             return ops.depthwise_conv(padded, ops.concatenate(taps, axis=0), padding="valid")
-        if x.shape[1] == 1 and segment_ids is None:
-            # In decoding. XLA would compute the sum below anew for every key of attention.
-            taps = ops.stack([ops.cast(tap, x.dtype) for tap in self.taps[::-1]])
-            return ops.sum(padded * taps, axis=1, keepdims=True)
         y = x * ops.cast(self.taps[0], x.dtype)
         if segment_ids is not None:
             padded_ids = ops.pad(segment_ids, ((0, 0), (reach, 0)), constant_values=-1)
