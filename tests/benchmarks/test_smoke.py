@@ -33,3 +33,12 @@ def test_question(question, tmp_path):
 def test_startup(tmp_path):
     assert "import primer_tf" in run("startup", tmp_path)
     assert all(json.loads((tmp_path / "startup.json").read_text()).values())
+
+
+@pytest.mark.slow
+def test_engines(tmp_path):
+    command = [sys.executable, BENCHMARKS / "engines.py", "--rounds=1", "--tokens=512"]
+    subprocess.run([*command, f"--output={tmp_path}"], check=True)
+    rows = json.loads((tmp_path / "engines.json").read_text())["rows"]
+    assert len(rows) == 2
+    assert all(row["tokens_per_second"] > 0 for row in rows.values())
