@@ -27,7 +27,7 @@ parity: $(VENV)/.test ## Both engines on every published gin file, a row for eac
 	$(BIN)/python tests/convert/parity.py
 
 bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do
-	for question in train_step parts length_and_vocabulary generate score engines startup; do \
+	for question in train_step parts length_and_vocabulary generate decoding_parts score engines startup; do \
 	  $(BIN)/python benchmarks/$$question.py || exit 1; \
 	done
 

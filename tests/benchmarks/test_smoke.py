@@ -36,6 +36,13 @@ def test_startup(tmp_path):
 
 
 @pytest.mark.slow
+def test_decoding_parts(tmp_path):
+    assert "dot" in run("decoding_parts", tmp_path)
+    (parts,) = json.loads((tmp_path / "decoding_parts.json").read_text()).values()
+    assert sum(parts.values()) > 0
+
+
+@pytest.mark.slow
 def test_engines(tmp_path):
     command = [sys.executable, BENCHMARKS / "engines.py", "--rounds=1", "--tokens=512"]
     subprocess.run([*command, f"--output={tmp_path}"], check=True)

@@ -1,0 +1,68 @@
+"""Where does the time of greedy decoding go, by kind of XLA's operations?"""
+
+import argparse
+import collections
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+from harness import SMALL, TINY
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.subjects import primer  # noqa: E402
+
+# TensorFlow's and XLA's records of whole calls, in which the operations are counted already.
+AROUND = r"Execut|Eager|generate_step|BlockUntilReady|FastPath|^while|^end:|Await"
+
+
+def recorded(function):
+    """Runs a function under TensorFlow's profiler; returns milliseconds and counts by name."""
+    times, counts = collections.Counter(), collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            function()
+        for path in Path(folder).rglob("*.xplane.pb"):
+            space = xplane_pb2.XSpace.FromString(path.read_bytes())
+            for plane in space.planes:
+                names = {key: value.name for key, value in plane.event_metadata.items()}
+                for event in (event for line in plane.lines for event in line.events):
+                    # `dot.12` and `dot.13` are of one kind.
+                    name = re.sub(r"[._\d]+$", "", names[event.metadata_id])
+                    if not re.search(AROUND, name):
+                        times[name] += event.duration_ps / 1e9
+                        counts[name] += 1
+    return times, counts
+
+
+def main():
+    """Prints a table for each model and batch size, and writes `decoding_parts.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", default="runs/bench", help="folder of the JSON")
+    parser.add_argument("--smoke", action="store_true", help="tiny, one table")
+    arguments = parser.parse_args()
+    model, prompt, new = (TINY, 4, 4) if arguments.smoke else (SMALL, 64, 128)
+    cases = [("transformer_vanilla", None, 1)]
+    if not arguments.smoke:
+        cases += [("transformer_vanilla", None, 8), ("primer_ez", None, 8)]
+        cases += [("transformer_vanilla", "int8", 1)]
+    tables = {}
+    for architecture, quantize, batch_size in cases:
+        run = primer.generate(model, batch_size, prompt, new, architecture, quantize)
+        run()
+        times, counts = recorded(run)
+        title = f"{architecture}{', ' + quantize if quantize else ''}, batch {batch_size}"
+        print(f"\n{title}: ms a step, operations a step (the prompt's included)")
+        for name, value in times.most_common(12):
+            print(f"  {name:<40} {value / new:8.3f} {counts[name] / new:8.1f}", flush=True)
+        tables[title] = {name: value / new for name, value in times.items()}
+    output = Path(arguments.output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "decoding_parts.json").write_text(json.dumps(tables, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
