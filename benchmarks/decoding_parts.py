@@ -3,6 +3,7 @@
 import argparse
 import collections
 import json
+import multiprocessing
 import re
 import sys
 import tempfile
@@ -19,8 +20,10 @@ from benchmarks.subjects import primer  # noqa: E402
 AROUND = r"Execut|Eager|generate_step|BlockUntilReady|FastPath|^while|^end:|Await"
 
 
-def recorded(function):
-    """Runs a function under TensorFlow's profiler; returns milliseconds and counts by name."""
+def recorded(model, prompt, new, architecture, quantize, batch_size):
+    """Decodes under TensorFlow's profiler; returns milliseconds and counts by name."""
+    function = primer.generate(model, batch_size, prompt, new, architecture, quantize)
+    function()
     times, counts = collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -50,15 +53,17 @@ def main():
         cases += [("transformer_vanilla", None, 8), ("primer_ez", None, 8)]
         cases += [("transformer_vanilla", "int8", 1)]
     tables = {}
+    # Each in a process of its own: what one leaves behind made the next ones slower.
+    pool = multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1)
     for architecture, quantize, batch_size in cases:
-        run = primer.generate(model, batch_size, prompt, new, architecture, quantize)
-        run()
-        times, counts = recorded(run)
+        case = (model, prompt, new, architecture, quantize, batch_size)
+        times, counts = pool.apply(recorded, case)
         title = f"{architecture}{', ' + quantize if quantize else ''}, batch {batch_size}"
         print(f"\n{title}: ms a step, operations a step (the prompt's included)")
         for name, value in times.most_common(12):
             print(f"  {name:<40} {value / new:8.3f} {counts[name] / new:8.1f}", flush=True)
         tables[title] = {name: value / new for name, value in times.items()}
+    pool.terminate()
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "decoding_parts.json").write_text(json.dumps(tables, indent=2) + "\n")
