@@ -110,3 +110,21 @@ class CausalDepthwiseConv1D(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "kernel_initializer": initializer and keras.initializers.serialize(initializer),
         }
+
+
+def extend_history(history, x, index, reach):
+    """Puts the inputs of a convolution into a cache of them.
+
+    Args:
+        history: `[B, reach + S, C]`, the inputs by position, shifted by `reach`.
+        x: `[B, T, C]`, the inputs at positions `index .. index + T - 1`.
+        index: Integer or scalar tensor.
+        reach: Positions before its own that the convolution sees.
+
+    Returns:
+        `(before, history)`: the `[B, reach, C]` inputs just before `x`, and the cache with `x`.
+    """
+    history = ops.slice_update(history, (0, index + reach, 0), x)
+    # Read after the update, which XLA can then do in place.
+    shape = (ops.shape(history)[0], reach, history.shape[-1])
+    return ops.slice(history, (0, index, 0), shape), history

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from primer_tf.layers.causal_depthwise_conv_1d import extend_history
 from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
@@ -132,11 +133,8 @@ class EvolvedConvolution(keras.layers.Layer):
         """Returns the inputs that `conv` needs before `x`, and the cache with `x` in it."""
         if cache is None:
             return None, None
-        reach = conv.kernel_size - 1
-        # Read after the update, which XLA can then do in place.
-        history = ops.slice_update(cache[name], (0, index + reach, 0), x)
-        shape = (ops.shape(history)[0], reach, history.shape[-1])
-        return ops.slice(history, (0, index, 0), shape), {**cache, name: history}
+        before, history = extend_history(cache[name], x, index, conv.kernel_size - 1)
+        return before, {**cache, name: history}
 
     def compute_output_spec(self, x, cache=None, **kwargs):
         """Returns the spec of `[B, T, C]`, and of the cache where there is one."""

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
-from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D, extend_history
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import expand_distances
@@ -240,12 +240,8 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         reach = self.kernel_size - 1
         histories, convolved = {}, {}
         for name, stream in streams.items():
-            history = ops.slice_update(cache["history"][name], (0, index + reach, 0), stream)
-            # Read after the update, which XLA can then do in place.
-            shape = (ops.shape(history)[0], reach, history.shape[-1])
-            before = ops.slice(history, (0, index, 0), shape)
+            before, histories[name] = extend_history(cache["history"][name], stream, index, reach)
             convolved[name] = self._convolve(name, stream, history=before)
-            histories[name] = history
         cache["history"] = histories
         return convolved, cache
 
