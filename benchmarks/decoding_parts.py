@@ -1,6 +1,5 @@
 """Where does the time of greedy decoding go, by kind of XLA's operations?"""
 
-import argparse
 import collections
 import json
 import multiprocessing
@@ -10,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import tensorflow as tf
-from harness import SMALL, TINY
+from harness import SMALL, TINY, options
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -43,10 +42,7 @@ def recorded(model, prompt, new, architecture, quantize, batch_size):
 
 def main():
     """Prints a table for each model and batch size, and writes `decoding_parts.json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", default="runs/bench", help="folder of the JSON")
-    parser.add_argument("--smoke", action="store_true", help="tiny, one table")
-    arguments = parser.parse_args()
+    arguments = options(__doc__)
     model, prompt, new = (TINY, 4, 4) if arguments.smoke else (SMALL, 64, 128)
     cases = [("transformer_vanilla", None, 1)]
     if not arguments.smoke:

@@ -3,7 +3,6 @@
 Both commands run as users run them, one after the other, and their own progress lines are read.
 """
 
-import argparse
 import json
 import os
 import re
@@ -12,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from harness import options
 
 BIN = Path(sys.executable).parent
 MODEL = "tiny_transformer_vanilla"
@@ -43,18 +44,15 @@ def speeds(command, count):
 
 def main():
     """Runs both, prints a table and writes `engines.json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", default="runs/bench", help="folder of the JSON")
-    parser.add_argument("--rounds", type=int, default=3, help="progress lines to read of each")
-    parser.add_argument("--tokens", type=int, default=4096, help="of a batch")
-    arguments = parser.parse_args()
+    arguments = options(__doc__)
+    tokens = 512 if arguments.smoke else 4096
     with tempfile.TemporaryDirectory() as folder:
         vocabulary = Path(folder) / "kjv.model"
         subprocess.run(
             [BIN / "primer", "vocab", "--data", "demo", "--output", vocabulary], check=True
         )
         flags = [f"--gin_file={f}.gin" for f in (f"models/{MODEL}", "run/train", "hardware/cpu")]
-        bindings = [f"VOCABULARY='{vocabulary}'", f"TOKENS_PER_BATCH={arguments.tokens}"]
+        bindings = [f"VOCABULARY='{vocabulary}'", f"TOKENS_PER_BATCH={tokens}"]
         flags += [f"--gin_param={binding}" for binding in bindings]
         commands = {
             "Mesh TensorFlow (primer-t5)": [BIN / "primer-t5", f"--model_dir={folder}/mesh"],
@@ -71,7 +69,7 @@ def main():
             print(f"{name:<30}", *(f"{value:10,.0f}" for value in rows[name].values()), flush=True)
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
-    record = {"model": MODEL, "tokens_per_batch": arguments.tokens, "rows": rows}
+    record = {"model": MODEL, "tokens_per_batch": tokens, "rows": rows}
     (output / "engines.json").write_text(json.dumps(record, indent=2) + "\n")
 
 

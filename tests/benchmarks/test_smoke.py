@@ -44,8 +44,7 @@ def test_decoding_parts(tmp_path):
 
 @pytest.mark.slow
 def test_engines(tmp_path):
-    command = [sys.executable, BENCHMARKS / "engines.py", "--rounds=1", "--tokens=512"]
-    subprocess.run([*command, f"--output={tmp_path}"], check=True)
+    run("engines", tmp_path)
     rows = json.loads((tmp_path / "engines.json").read_text())["rows"]
     assert len(rows) == 2
     assert all(row["tokens_per_second"] > 0 for row in rows.values())
