@@ -5,6 +5,7 @@ from keras import ops
 
 from primer_tf.layers import activations
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.dense import Dense
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
@@ -60,7 +61,7 @@ class CausalSeparableConv1D(keras.layers.Layer):
         self.depthwise_bias = self.add_weight(
             name="depthwise_bias", shape=(channels,), initializer="zeros"
         )
-        self.pointwise = keras.layers.Dense(
+        self.pointwise = Dense(
             self.filters,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=channels**-0.5),
             dtype=self.dtype_policy,

@@ -136,13 +136,12 @@ class DecoderStack(keras.layers.Layer):
         return tuple(block.build_cache(batch_size, max_length) for block in self.blocks)
 
     @contextlib.contextmanager
-    def joined_projections(self):
-        """Inside, attention layers project single positions faster; enter it around a loop."""
+    def laid_out_for_decoding(self):
+        """Inside, single positions are projected faster; enter it outside of a decoding loop."""
         with contextlib.ExitStack() as stack:
-            for block in self.blocks:
-                for sublayer in block.sublayers:
-                    if hasattr(sublayer.layer, "joined_projections"):
-                        stack.enter_context(sublayer.layer.joined_projections())
+            for layer in self._flatten_layers(include_self=False):
+                if hasattr(layer, "laid_out_for_decoding"):
+                    stack.enter_context(layer.laid_out_for_decoding())
             yield
 
     def call(

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers import activations
+from primer_tf.layers.dense import Dense
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
@@ -62,7 +63,7 @@ class FeedForward(keras.layers.Layer):
         hidden_dim = input_shape[-1]
 
         def dense(name, inputs, units):
-            return keras.layers.Dense(
+            return Dense(
                 units,
                 use_bias=self.use_bias,
                 # As in Mesh TensorFlow, not corrected for the truncation.

@@ -7,6 +7,7 @@ from keras import ops
 
 from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D, extend_history
+from primer_tf.layers.dense import Dense
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import expand_distances
@@ -93,7 +94,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         inner_dim = self.num_heads * self._head_dim
 
         def dense(name, shape, units, initializer):
-            layer = keras.layers.Dense(
+            layer = Dense(
                 units,
                 use_bias=False,
                 kernel_initializer=initializer,
@@ -207,7 +208,7 @@ class MultiDConvHeadAttention(keras.layers.Layer):
         return outputs if cache is None else (outputs, cache)
 
     @contextlib.contextmanager
-    def joined_projections(self):
+    def laid_out_for_decoding(self):
         """Inside, one product with all projections' kernels side by side projects a position.
 
         Single positions wait for memory, not for arithmetic, and a few long reads are faster than

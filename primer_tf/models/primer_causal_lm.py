@@ -9,7 +9,9 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
+from primer_tf.layers.dense import int8_product, is_one_vector
 from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
+from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import jit_compile_by_default
@@ -251,11 +253,24 @@ class PrimerCausalLM(CausalLM):
     def _head_for_steps(self):
         """Returns `_logits` for a decoding loop: the embedding is transposed once, outside it."""
         embedding = self.backbone.token_embedding
+        if embedding.quantization_mode == "int8" and compiled_by_xla():
+            return self._int8_logits
         if embedding.quantization_mode is not None:
             return self._logits
         table = ops.transpose(ops.convert_to_tensor(embedding.embeddings))
         table = ops.cast(table, embedding.compute_dtype)
         return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
+
+    def _int8_logits(self, hidden_states):
+        embedding = self.backbone.token_embedding
+        if embedding.lora_enabled or not is_one_vector(hidden_states):
+            return self._logits(hidden_states)
+        return int8_product(
+            self._scaled(hidden_states),
+            embedding.embeddings,
+            embedding.embeddings_scale,
+            embedding.inputs_quantizer,
+        )
 
     def _build_cache(self, token_ids, length=None):
         """Runs the model on prompts, a chunk of positions at a time.
@@ -314,7 +329,7 @@ class PrimerCausalLM(CausalLM):
             hidden_states, cache = self._extend_cache(before, cache, index - 1)
             return head(hidden_states)[:, 0], hidden_states[:, 0], cache
 
-        with self.backbone.decoder.joined_projections():
+        with self.backbone.decoder.laid_out_for_decoding():
             token_ids = self.sampler(
                 next=next,
                 prompt=token_ids,

@@ -39,6 +39,8 @@ class PrimerTokenizer(SentencePieceTokenizer):
         self._add_special_token("<pad>", "pad_token")
         self._add_special_token("<pad>", "start_token")
         super().__init__(proto=proto, **kwargs)
+        # There is nothing to build, and `quantize` refuses a model with unbuilt layers.
+        self.built = True
 
     def detokenize(self, inputs):
         """Returns the strings of `[T]` or `[B, T]` token ids."""

@@ -61,7 +61,7 @@ def test_a_token_changes_nothing_before_it(stack, x):
 def test_one_token_at_a_time_equals_the_full_pass(stack, x, joined):
     full = numpy(stack(x))
     cache = stack.build_cache(2, LENGTH + 2)
-    with stack.joined_projections() if joined else contextlib.nullcontext():
+    with stack.laid_out_for_decoding() if joined else contextlib.nullcontext():
         for position in range(LENGTH):
             token = x[:, position : position + 1]
             y, cache = stack(token, cache=cache, cache_update_index=position)

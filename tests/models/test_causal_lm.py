@@ -130,6 +130,18 @@ def test_int8(preprocessor, tmp_path):
     np.testing.assert_array_equal(logits(PrimerCausalLM.from_preset(str(tmp_path))), after)
 
 
+@pytest.mark.parametrize("variant", ["primer", "evolved"])
+def test_int8_text_of_a_prompt_does_not_depend_on_its_batch(variant, preprocessor):
+    """One row alone takes another form of the products than two."""
+    model = make_model(variant, preprocessor, num_layers=1)
+    model.quantize("int8")
+    model.compile(sampler="greedy", jit_compile=keras.backend.backend() != "torch")
+    texts = model.generate(["And", "In the"], max_length=24, stop_token_ids=None)
+    assert texts[0] != texts[1]
+    alone = model.generate(["And"], max_length=24, stop_token_ids=None)
+    assert alone == texts[:1]
+
+
 @pytest.mark.parametrize("variant, dropout", [("primer", 0.0), ("switch", 0.3)])
 def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout):
     """Nor with what is random, the dropout and the router's noise, and with the router's loss."""
