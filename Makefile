@@ -26,9 +26,10 @@ test-mesh: $(VENV)/.test ## All tests of the T5 side
 parity: $(VENV)/.test ## Both engines on every published gin file, a row for each
 	$(BIN)/python tests/convert/parity.py
 
+ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do
 	for question in train_step parts length_and_vocabulary generate decoding_parts score engines startup; do \
-	  $(BIN)/python benchmarks/$$question.py || exit 1; \
+	  $(BIN)/python benchmarks/$$question.py --rounds $(ROUNDS) || exit 1; \
 	done
 
 benchmarks/.venv/.done: benchmarks/requirements.txt
