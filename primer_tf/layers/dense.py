@@ -32,7 +32,7 @@ class Dense(keras.layers.Dense):
     @contextlib.contextmanager
     def laid_out_for_decoding(self):
         """Inside, `int8_product` multiplies a vector; enter it outside of a decoding loop."""
-        if self.quantization_mode == "int8" and not self.lora_enabled and compiled_by_xla():
+        if gains_from_int8_product(self):
             self._rows = ops.transpose(self.kernel)
         try:
             yield
@@ -52,6 +52,11 @@ class Dense(keras.layers.Dense):
         """Quantizes the weights; see `keras.layers.Dense.quantize`."""
         # Keras declines subclasses, which may compute something else. This one does not.
         super().quantize(mode, type_check=False, config=config)
+
+
+def gains_from_int8_product(layer):
+    """Returns whether `int8_product` can replace a layer's own product, and would be faster."""
+    return layer.quantization_mode == "int8" and not layer.lora_enabled and compiled_by_xla()
 
 
 def is_one_vector(x):

@@ -9,9 +9,8 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
-from primer_tf.layers.dense import int8_product, is_one_vector
+from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
 from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
-from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import jit_compile_by_default
@@ -253,7 +252,7 @@ class PrimerCausalLM(CausalLM):
     def _head_for_steps(self):
         """Returns `_logits` for a decoding loop: the embedding is transposed once, outside it."""
         embedding = self.backbone.token_embedding
-        if embedding.quantization_mode == "int8" and compiled_by_xla():
+        if gains_from_int8_product(embedding):
             return self._int8_logits
         if embedding.quantization_mode is not None:
             return self._logits
@@ -262,9 +261,9 @@ class PrimerCausalLM(CausalLM):
         return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
 
     def _int8_logits(self, hidden_states):
-        embedding = self.backbone.token_embedding
-        if embedding.lora_enabled or not is_one_vector(hidden_states):
+        if not is_one_vector(hidden_states):
             return self._logits(hidden_states)
+        embedding = self.backbone.token_embedding
         return int8_product(
             self._scaled(hidden_states),
             embedding.embeddings,
