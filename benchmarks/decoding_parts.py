@@ -1,7 +1,6 @@
 """Where does the time of greedy decoding go, by kind of XLA's operations?"""
 
 import collections
-import json
 import multiprocessing
 import re
 import sys
@@ -9,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import tensorflow as tf
-from harness import SMALL, TINY, options
+from harness import SMALL, TINY, options, write_json
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -60,9 +59,7 @@ def main():
             print(f"  {name:<40} {value / new:8.3f} {counts[name] / new:8.1f}", flush=True)
         tables[title] = {name: value / new for name, value in times.items()}
     pool.terminate()
-    output = Path(arguments.output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "decoding_parts.json").write_text(json.dumps(tables, indent=2) + "\n")
+    write_json("decoding_parts", tables, arguments.output)
 
 
 if __name__ == "__main__":

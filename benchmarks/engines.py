@@ -3,7 +3,6 @@
 Both commands run as users run them, one after the other, and their own progress lines are read.
 """
 
-import json
 import os
 import re
 import statistics
@@ -12,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import options
+from harness import options, write_json
 
 BIN = Path(sys.executable).parent
 MODEL = "tiny_transformer_vanilla"
@@ -67,10 +66,8 @@ def main():
                 "fastest": max(found),
             }
             print(f"{name:<30}", *(f"{value:10,.0f}" for value in rows[name].values()), flush=True)
-    output = Path(arguments.output)
-    output.mkdir(parents=True, exist_ok=True)
     record = {"model": MODEL, "tokens_per_batch": tokens, "rows": rows}
-    (output / "engines.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json("engines", record, arguments.output)
 
 
 if __name__ == "__main__":

@@ -214,11 +214,17 @@ def report(name, facts, tables, output):
                 cells.append(f"{row['peak_rss_gb']:.2f} GB")
                 cells.append(f"first {row['first_seconds']:.0f} s")
             print("  " + "  ".join(cells), flush=True)
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     record = {"time": time.strftime("%F %T"), "machine": facts, "tables": tables}
-    (output / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
-    draw(output / f"{name}.png", tables)
+    path = write_json(name, record, output)
+    draw(path.with_suffix(".png"), tables)
+
+
+def write_json(name, record, output):
+    """Writes `NAME.json` into the folder `output`; returns its path."""
+    path = Path(output) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path
 
 
 def draw(path, tables):

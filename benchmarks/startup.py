@@ -1,13 +1,11 @@
 """How long until the command answers, and until the package is imported?"""
 
-import json
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from harness import options
+from harness import options, write_json
 
 COMMANDS = {
     "primer --help": ["-m", "primer_tf.cli", "--help"],
@@ -28,5 +26,4 @@ for name, seconds in times.items():
     print(
         f"  {name:<38} {statistics.median(seconds):6.2f} s  ({min(seconds):.2f}-{max(seconds):.2f})"
     )
-Path(arguments.output).mkdir(parents=True, exist_ok=True)
-(Path(arguments.output) / "startup.json").write_text(json.dumps(times, indent=2) + "\n")
+write_json("startup", times, arguments.output)
