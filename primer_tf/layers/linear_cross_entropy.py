@@ -82,28 +82,30 @@ def linear_cross_entropy(
             w = ops.cast(w, losses.dtype)
             total = total + ops.stack([ops.sum(w * losses), ops.sum(w * is_best)])
             # d loss / d logit = softmax * (1 + 2 z_loss logZ) - t. The first term here, its factor
-            # on the small side of each product; the second below, for all tokens together.
+            # on the small side of each product; the second outside, for all tokens together.
             factor = (w * (1.0 + 2.0 * z_loss * normalizer) / power_sum)[:, None]
             powers = ops.cast(powers, x.dtype)
             x_gradient = ops.cast(factor * at_least_float32(ops.matmul(powers, table)), x.dtype)
             scaled = ops.cast(factor * at_least_float32(x), x.dtype)
             product = ops.einsum("nv,nc->vc", powers, scaled)
-            # In the place of the states: the next chunk then waits for this one.
+            table_gradient = table_gradient + ops.cast(product, embeddings.dtype)
+            # In the place of the states, and tied to the table's gradient: the next chunk then
+            # waits for both products of this one.
+            x_gradient = x_gradient + 0.0 * ops.cast(table_gradient[0, 0], x.dtype)
             states = ops.slice_update(states, (index, 0, 0), x_gradient[None])
-            return total, states, table_gradient + ops.cast(product, embeddings.dtype)
-
-        start = (_zero_sums(weights), hidden, ops.zeros_like(embeddings))
-        total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
+            return total, states, table_gradient
 
         w = ops.cast(weights, embeddings.dtype)[:, None]
         x = ops.cast(hidden_states, embeddings.dtype)
         at_target = (1.0 - label_smoothing) * w
+        # Not from zeros, which TensorFlow would hold forever as a constant of this size.
+        at_targets = ops.segment_sum(-at_target * x, targets, num_segments=embeddings.shape[0])
+        start = (_zero_sums(weights), hidden, at_targets)
+        total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
+
         hidden_gradient = ops.reshape(hidden_gradient, (-1, hidden.shape[-1]))
         hidden_gradient = ops.cast(hidden_gradient[: ops.shape(x)[0]], embeddings.dtype)
         hidden_gradient = hidden_gradient - at_target * ops.take(embeddings, targets, axis=0)
-        table_gradient = table_gradient - ops.segment_sum(
-            at_target * x, targets, num_segments=embeddings.shape[0]
-        )
         if label_smoothing:
             everywhere = label_smoothing / embeddings.shape[0] * w
             hidden_gradient = hidden_gradient - everywhere * table_sum

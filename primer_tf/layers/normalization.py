@@ -2,10 +2,11 @@
 
 import keras
 
+from primer_tf.layers.layer_normalization import LayerNormalization
 from primer_tf.layers.primer_normalization import PrimerNormalization
 
 NORMALIZATIONS = {
-    "layer": keras.layers.LayerNormalization,
+    "layer": LayerNormalization,
     "rms": keras.layers.RMSNormalization,
     "primer": PrimerNormalization,
 }

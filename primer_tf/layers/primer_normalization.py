@@ -1,9 +1,8 @@
 """Primer's own normalization."""
 
 import keras
-from keras import ops
 
-from primer_tf.layers.precision import at_least_float32
+from primer_tf.layers.centred_normalization import centred_normalization
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -40,12 +39,7 @@ class PrimerNormalization(keras.layers.Layer):
 
     def call(self, x):
         """Normalizes `x` over its last axis."""
-        # Half precision has too few digits for the cancellation in x * (x - m).
-        wide = at_least_float32(x)
-        centred = wide - ops.mean(wide, axis=-1, keepdims=True)
-        pseudo_variance = ops.mean(wide * centred, axis=-1, keepdims=True)
-        z = ops.cast(centred * ops.rsqrt(pseudo_variance + self.epsilon), x.dtype)
-        return z * ops.cast(self.scale, x.dtype) + ops.cast(self.bias, x.dtype)
+        return centred_normalization(x, self.scale, self.bias, self.epsilon, pseudo_variance=True)
 
     def compute_output_spec(self, x, **kwargs):
         """Returns the spec of the output, which has the shape of `x`."""

@@ -1,5 +1,6 @@
 """The NumPy reference of a whole layer, with weights read from the layer."""
 
+import keras
 import numpy as np
 from layers import numpy_reference as reference
 from layers.helpers import numpy
@@ -17,6 +18,8 @@ def forward(layer, x, read=numpy):
     """Returns what `layer` should return for `x`; `read` gives the value of a variable."""
     if isinstance(layer, layers.CausalDepthwiseConv1D):
         return reference.causal_depthwise_conv(x, [read(tap) for tap in layer.taps])
+    if isinstance(layer, keras.layers.LayerNormalization):
+        return reference.layer_norm(x, read(layer.gamma), read(layer.beta))
     if isinstance(layer, layers.PrimerNormalization):
         return reference.primer_norm(x, read(layer.scale), read(layer.bias))
     if isinstance(layer, layers.MultiDConvHeadAttention):

@@ -14,12 +14,12 @@ from primer_tf.layers import (
     EvolvedConvolution,
     FeedForward,
     MultiDConvHeadAttention,
-    PrimerNormalization,
     SynthesizerAttention,
     T5RelativePositionBias,
     gelu_tanh,
     squared_relu,
 )
+from primer_tf.layers.normalization import make_normalization
 
 BATCH, LENGTH, CHANNELS, HEADS = 2, 7, 12, 3
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -90,12 +90,22 @@ def test_conv_compiled_by_xla(x):
     assert not any("Depthwise" in operation.type for operation in graph.get_operations())
 
 
-def test_primer_normalization(x):
-    layer = PrimerNormalization()
+@pytest.mark.parametrize("kind", ["layer", "primer"])
+@pytest.mark.parametrize("deviation", [1.0, 1e-3])  # the square of 1e-3 is the epsilon
+def test_normalizations_about_the_mean(x, kind, deviation):
+    layer = make_normalization(kind)
     layer.build(x.shape)
     randomize(layer)
-    expected = forward(layer, x)
-    np.testing.assert_allclose(numpy(layer(x)), expected, **TOLERANCE)
+    x = x * deviation
+    np.testing.assert_allclose(numpy(layer(x)), forward(layer, x), **TOLERANCE)
+
+
+def test_normalizations_about_the_mean_differ_at_large_means(x):
+    x = x.astype("float32") + 1000.0
+    layer, primer = (numpy(make_normalization(kind)(x)) for kind in ("layer", "primer"))
+    exact = reference.layer_norm(x.astype("float64"), 1.0, 0.0)
+    np.testing.assert_allclose(layer, exact, atol=1e-3)
+    assert np.abs(primer - exact).max() > 2 * np.abs(layer - exact).max()
 
 
 def test_buckets_by_hand():

@@ -19,6 +19,7 @@ from primer_tf.layers import (
     SynthesizerAttention,
     T5RelativePositionBias,
 )
+from primer_tf.layers.normalization import make_normalization
 
 SHAPE = (2, 5, 6)
 X = np.random.default_rng(3).standard_normal(SHAPE).astype("float32")
@@ -37,6 +38,7 @@ def stack(**kwargs):
 
 LAYERS = {
     "conv": lambda: CausalDepthwiseConv1D(3),
+    "layer_norm": lambda: make_normalization("layer"),
     "primer_norm": lambda: PrimerNormalization(),
     "attention": lambda: MultiDConvHeadAttention(2),
     "attention_shared": lambda: MultiDConvHeadAttention(2, shared_query_key=True),
