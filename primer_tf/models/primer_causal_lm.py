@@ -11,6 +11,7 @@ from keras_hub.models import CausalLM
 from primer_tf.errors import UserError
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
 from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
+from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import jit_compile_by_default
@@ -124,6 +125,8 @@ class PrimerCausalLM(CausalLM):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
+        if type(self.sampler) is KerasHubGreedySampler:
+            self.sampler = GreedySampler()
         self._accuracies = weighted_metrics or []
         self._needs_logits = (
             type(loss) is not NextTokenLoss

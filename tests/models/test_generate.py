@@ -44,6 +44,20 @@ def test_greedy_equals_repeated_full_passes_for_a_ragged_batch(model, preprocess
     ]
 
 
+@one_cache
+def test_greedy_takes_the_largest_of_close_logits(model):
+    model.compile(sampler="greedy")
+    logits = np.full((1, 9), -10.0, "float32")
+    # Their softmax rounds to the same number.
+    logits[0, 3], logits[0, 7] = 0.01, np.nextafter(np.float32(0.01), np.float32(1.0))
+    token_ids = model.sampler(
+        next=lambda prompt, cache, index: (ops.convert_to_tensor(logits), None, cache),
+        prompt=ops.ones((1, 4), dtype="int32"),
+        index=1,
+    )
+    assert ops.convert_to_numpy(token_ids).tolist() == [[1, 7, 7, 7]]
+
+
 def test_cached_logits_equal_the_full_pass(model):
     token_ids = np.random.default_rng(1).integers(3, 290, (3, 12)).astype("int32")
     full = full_logits(model, token_ids)
