@@ -43,6 +43,16 @@ def test_decoding_parts(tmp_path):
 
 
 @pytest.mark.slow
+def test_memory_parts(tmp_path):
+    run("memory_parts", tmp_path)
+    step, checkpointed, loss = json.loads((tmp_path / "memory_parts.json").read_text()).values()
+    for row in (step, checkpointed):
+        *parts, resident = row.values()
+        assert sum(parts) == pytest.approx(resident, rel=0.05)
+    assert 0 < loss["table"] < loss["beside it at the peak"]
+
+
+@pytest.mark.slow
 def test_engines(tmp_path):
     run("engines", tmp_path)
     rows = json.loads((tmp_path / "engines.json").read_text())["rows"]
