@@ -205,7 +205,7 @@ def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
     if product.dtype == logits.dtype:
         is_best = ops.greater_equal(target_logit, largest)
     else:  # In half precision equal logits are common; the first counts. This takes longer.
-        is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), row)
+        is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
     return losses, normalizer, ops.cast(is_best, logits.dtype), powers, power_sum
 
 
