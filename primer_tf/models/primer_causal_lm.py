@@ -14,6 +14,7 @@ from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_e
 from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
+from primer_tf.models.saved_training import SavedTraining
 from primer_tf.training.jit import jit_compile_by_default
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
@@ -25,7 +26,7 @@ PREFILL_CHUNK = 64
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class PrimerCausalLM(CausalLM):
+class PrimerCausalLM(SavedTraining, CausalLM):
     """A `PrimerBackbone` with the embedding, transposed, as its head.
 
     Logits are the products with the embedding times `C ** -0.5`, as T5 scales a shared embedding
@@ -112,7 +113,7 @@ class PrimerCausalLM(CausalLM):
             optimizer = T5Adafactor(RsqrtSchedule())
         if loss == "auto":
             loss = NextTokenLoss(z_loss=1e-4)
-        self._jit_generate = jit_compile
+        self._jit_generate = self._asked_jit_compile = jit_compile
         if jit_compile == "auto":
             jit_compile = jit_compile_by_default()
             self._jit_generate = keras.backend.backend() != "torch"
