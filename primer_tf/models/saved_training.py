@@ -33,7 +33,7 @@ class SavedTraining:
 
     def load_own_variables(self, store):
         """Loads the state of the random generators, where a file has it."""
-        own = {name: store[name] for name in store.keys()}
+        own = dict(store.items())
         for index, variable in enumerate(self._random_state()):
             if (state := own.pop(f"random_state_{index}", None)) is not None:
                 variable.assign(state)
