@@ -33,7 +33,8 @@ class SavedTraining:
 
     def load_own_variables(self, store):
         """Loads the state of the random generators, where a file has it."""
-        own = dict(store.items())
+        names = store.keys()  # a store need not be iterable
+        own = {name: store[name] for name in names}
         for index, variable in enumerate(self._random_state()):
             if (state := own.pop(f"random_state_{index}", None)) is not None:
                 variable.assign(state)
