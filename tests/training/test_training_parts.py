@@ -7,7 +7,6 @@ from sample_text import SENTENCES
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, TokenChunks
-from primer_tf.training.vocabulary import train_vocabulary
 
 
 def test_schedule_by_hand():
@@ -89,8 +88,3 @@ def test_ids_beyond_the_vocabulary_are_unknown(vocabulary):
     ids = [*np.asarray(tokenizer("And God")).tolist(), 319]
     assert tokenizer.detokenize(ids).startswith("And God")
     assert "⁇" in tokenizer.detokenize(ids)
-
-
-def test_vocabulary_too_large_for_the_text():
-    with pytest.raises(UserError, match="Cannot train a vocabulary of 5000 pieces"):
-        train_vocabulary(SENTENCES, size=5000)
