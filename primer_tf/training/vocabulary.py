@@ -1,7 +1,6 @@
 """SentencePiece vocabularies with T5's special pieces."""
 
 import io
-import re
 import tempfile
 from pathlib import Path
 
@@ -25,8 +24,8 @@ ESCAPES = {
 # SentencePiece skips lines of more bytes than 4,192, and makes little of words as long as that.
 MAX_CHARACTERS = 1000
 
-# SentencePiece skips lines with these: its own mark of unknown characters, and the end of a string.
-SKIPPED = re.compile("[\u2585\0]")
+# SentencePiece skips lines with this character, its own mark of unknown ones.
+RESERVED = "\u2585"
 
 
 def train_vocabulary(documents, size=8000):
@@ -88,7 +87,7 @@ def _lines(documents):
     """Yields the lines of documents, cut where SentencePiece would skip them."""
     for document in documents:
         for line in document.splitlines():
-            for part in SKIPPED.split(line):
+            for part in line.split(RESERVED):
                 yield from _short_lines(part)
 
 

@@ -24,7 +24,7 @@ def vocabulary_of_lines():
     return train_vocabulary(["\n".join(SENTENCES * 40)], size=300)
 
 
-@pytest.mark.parametrize("separator", [" ", "\u2585", "\0"])
+@pytest.mark.parametrize("separator", [" ", "\u2585"])
 def test_a_text_in_one_line(vocabulary_of_lines, separator):
     """SentencePiece by itself skips it: it is too long, or has a character that it reserves."""
     assert pieces(train_vocabulary([separator.join(SENTENCES * 40)], 300)) == pieces(
@@ -50,18 +50,16 @@ def words(line):
 
 def test_cuts_lose_no_word(monkeypatch):
     monkeypatch.setattr(module, "MAX_CHARACTERS", 12)
-    draw = random.Random(0)
+    draw, compared = random.Random(0), 0
     for _ in range(300):
-        line = "".join(draw.choice(["ab", "c", " ", "  "]) for _ in range(40))
+        line = "".join(draw.choice(["ab", "c", " ", " ", "  "]) for _ in range(20)).strip()
         parts = list(module._lines([line]))
         assert max(map(len, parts)) <= 12
-        if max(map(len, line.split())) < 8 and line.strip() and "     " not in line:
-            counted = sum((words(part) for part in parts), Counter())
-            # Of parts of nothing but spaces SentencePiece learns nothing.
-            assert {w: n for w, n in counted.items() if w.strip()} == {
-                w: n for w, n in words(line).items() if w.strip()
-            }
+        if max(map(len, (" " + line).split(" "))) < 8 and " " * 5 not in line:
+            assert sum((words(part) for part in parts), Counter()) == words(line)
+            compared += 1
         assert "".join(parts).replace(" ", "") == line.replace(" ", "")
+    assert compared > 30
 
 
 def test_every_character_comes_back(vocabulary_of_lines):
