@@ -89,15 +89,13 @@ def _sequences(bindings, length):
 
 
 def _data(bindings):
-    """Returns the sources of text; those of our own tasks need none of T5's packages."""
+    """Returns the sources of text, whose chunks are T5's."""
     task = bindings.value(_DATA, "mixture_or_task_name")
-    if task == "demo_autoregressive_language_modeling":
-        return {"data": "demo"}
-    if task == "text_autoregressive_language_modeling":
-        train, validation = (bindings.value(_TEXT, name) for name in ("train", "validation"))
-        if train is None:
-            raise UserError(
-                "Name the text files to train on, as in --gin_param=\"TRAIN_FILES='corpus/*.txt'\"."
-            )
-        return {"data": train, "validation_data": validation}
-    return {"data": task and f"seqio:{task}"}
+    if task != "text_autoregressive_language_modeling":
+        return {"data": task and f"seqio:{task}"}
+    train, validation = (bindings.value(_TEXT, name) for name in ("train", "validation"))
+    if train is None:
+        raise UserError(
+            "Name the text files to train on, as in --gin_param=\"TRAIN_FILES='corpus/*.txt'\"."
+        )
+    return {"data": f"lm:{train}", "validation_data": validation and f"lm:{validation}"}

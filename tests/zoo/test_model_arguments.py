@@ -131,14 +131,16 @@ def test_run():
         "dtype": "float32",
         "z_loss": 1e-4,
         "label_smoothing": 0.0,
-        "data": "demo",
+        "data": "seqio:demo_autoregressive_language_modeling",
     }
 
 
 def test_data_of_runs():
     text = "MIXTURE_NAME = 'text_autoregressive_language_modeling'"
     fields = run_arguments(read(TRAIN, text, "TRAIN_FILES = 'a.txt'"))
-    assert (fields["data"], fields.get("validation_data")) == ("a.txt", None)
+    assert (fields["data"], fields.get("validation_data")) == ("lm:a.txt", None)
+    fields = run_arguments(read(TRAIN, text, "TRAIN_FILES = 'a'", "VALIDATION_FILES = 'b'"))
+    assert (fields["data"], fields["validation_data"]) == ("lm:a", "lm:b")
     with pytest.raises(UserError, match="Name the text files"):
         run_arguments(read(TRAIN, text))
     name = "lm1b_autoregressive_language_modeling"
