@@ -51,9 +51,7 @@ def chunks(source, split, vocabulary):
     return load_chunks(source, split, documents, tokenizer, LENGTH)[0].tokens
 
 
-def test_each_vocabulary_gives_its_own_rows(
-    monkeypatch, vocabulary, another_vocabulary, text_file
-):
+def test_each_vocabulary_gives_its_own_rows(monkeypatch, vocabulary, another_vocabulary, text_file):
     import gin
 
     # Short books: of long ones T5 takes a stretch.
