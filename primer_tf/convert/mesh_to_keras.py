@@ -26,7 +26,14 @@ GIN_FILES = ("operative_config.gin", "model.gin")
 
 
 def mesh_to_keras(
-    model_dir, preset_dir, gin_files=(), bindings=(), vocabulary=None, step=None, report=print
+    model_dir,
+    preset_dir,
+    gin_files=(),
+    bindings=(),
+    vocabulary=None,
+    step=None,
+    report=print,
+    location_prefixes=(),
 ):
     """Converts a checkpoint of the T5 codebase to a preset, with the optimizer's state.
 
@@ -41,13 +48,15 @@ def mesh_to_keras(
         vocabulary: SentencePiece model; default: the one that the gin files name.
         step: Step of the checkpoint; default: the newest.
         report: Called with a line about what was converted.
+        location_prefixes: Folders in which `gin_files` are searched (T5's
+            `--gin_location_prefix`).
 
     Raises:
         UserError: No checkpoint, a damaged or partial one, or one of another model than the gin
             files describe (the message names the first variable that does not fit); no vocabulary.
     """
     checkpoint = MeshCheckpoint(model_dir, step)
-    resolved = _gin(model_dir, gin_files, bindings)
+    resolved = _gin(model_dir, gin_files, bindings, location_prefixes)
     arguments = backbone_arguments(resolved)
     arguments["vocabulary_size"] = _rows(checkpoint)
     tokenizer = PrimerTokenizer(read_vocabulary(vocabulary or _vocabulary(resolved, model_dir)))
@@ -74,15 +83,17 @@ def mesh_to_keras(
     )
 
 
-def _gin(model_dir, gin_files, bindings):
+def _gin(model_dir, gin_files, bindings, location_prefixes):
     if gin_files:
-        return ResolvedBindings(gin_reader.read(gin_files, bindings))
+        return ResolvedBindings(gin_reader.read(gin_files, bindings, location_prefixes))
     for name in GIN_FILES:
         path = Path(model_dir) / name
         if path.exists():
             # gin has written the first of these itself: what it names exists.
             strict = name != GIN_FILES[0]
-            return ResolvedBindings(gin_reader.read([path], bindings), strict)
+            return ResolvedBindings(
+                gin_reader.read([path], bindings, location_prefixes), strict
+            )
     raise UserError(
         f"Nothing in {model_dir} describes the model: it has no {' or '.join(GIN_FILES)}; name the "
         "model's gin file with --gin_file."
