@@ -38,6 +38,7 @@ UNITRANSFORMER = _TRANSFORMER + "Unitransformer"
 VOCAB_EMBEDDING = _TRANSFORMER + "VocabEmbedding"
 SELF_ATTENTION = _LAYERS + "SelfAttention"
 MDHA = "t5_models.MDHA"
+MDHA_CALL = "MDHA.call"
 CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
 DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
 SYNTHESIZER = _LAYERS + "Synthesizer"
@@ -54,20 +55,17 @@ NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedu
 
 _ATTENTION = {
     "num_heads": 8,
+    "num_memory_heads": Only(0),
     "key_value_size": 128,
+    "shared_kv": Only(False),
     "dropout_rate": 0.1,
     "attention_kwargs": Only(None),
     "relative_attention_type": Only("bias_shared", default=None),
     "relative_attention_num_buckets": 32,
-    "fold_scaling_into_initializer": Only(True),
-}
-_UNCONVOLVED_ATTENTION = {
-    **_ATTENTION,
-    "num_memory_heads": Only(0),
-    "shared_kv": Only(False),
     "attention_func": Only(None),
     "combine_dims": Only(True),
     "keep_query_heads_dims": Only(False),
+    "fold_scaling_into_initializer": Only(True),
 }
 _LAYER_STACK = {
     "sublayers_initial": [Reference("sublayer_dropout")],
@@ -121,7 +119,7 @@ MODEL = {
     VOCAB_EMBEDDING: {"scale_variable_like_classifier_weights": Only(False)},
     _TRANSFORMER + "get_vocab_embedding_cls": {"cls": Only(Reference("VocabEmbedding"))},
     SELF_ATTENTION: {
-        **_UNCONVOLVED_ATTENTION,
+        **_ATTENTION,
         "z_loss_coeff": Only(None),
         "use_hyperprompt": Only(False),
         # What these prompts would be like.
@@ -132,10 +130,11 @@ MODEL = {
         "hyperprompt_task_num": 8,
     },
     MDHA: {**_ATTENTION, "dropout_rate": 0.0, "z_loss_coeff": Only(None), "share_qk_rep": False},
+    MDHA_CALL: {"losses": Only(None)},
     CAUSAL_DEPTHWISE_CONV: {"kernel_size": 3},
     DOUBLE_HEADS_ATTENTION: {"base_num_heads": None, "key_value_size": None, "dropout_rate": None},
     SYNTHESIZER: {
-        **_UNCONVOLVED_ATTENTION,
+        **_ATTENTION,
         "dropout_rate": 0.0,
         "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
     },
@@ -197,6 +196,19 @@ MODEL = {
 
 def _arguments(names):
     return dict.fromkeys(names.split())
+
+
+# What `build_model` gives a language model itself, whatever is bound.
+OVERRIDDEN = {
+    UNITRANSFORMER: (
+        "autoregressive",
+        "input_vocab_size",
+        "layer_stack",
+        "layout",
+        "mesh_shape",
+        "output_vocab_size",
+    )
+}
 
 
 # How a model is run, laid out over devices, fed, decoded and scored in the T5 codebase. None of it
