@@ -1,7 +1,8 @@
 """SeqIO tasks for language modeling: the paper's data sets, local text files and the demo text.
 
 All have T5's `lm` objective: tokenized documents are concatenated and cut into chunks of the target
-length, each ended by the end-of-sequence id. Importing this module registers
+length, each ended by the end-of-sequence id. Importing this module registers those of these tasks
+whose names are free:
 
 - `lm1b_autoregressive_language_modeling` (TFDS `lm1b:1.1.0`),
 - `c4_v220_autoregressive_language_modeling` (TFDS `c4/en:3.0.1`),
@@ -27,6 +28,12 @@ from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 MAX_DOCUMENT_TOKENS = 65536
 
 
+class OwnTask(seqio.Task):
+    """A task of this package, in whose place the user may register another of the same name."""
+
+    may_be_replaced = True
+
+
 def lm_task(name, source, text_key="text", vocabulary=None):
     """Returns a language modeling task, which is not registered.
 
@@ -39,7 +46,7 @@ def lm_task(name, source, text_key="text", vocabulary=None):
     Returns:
       The `seqio.Task`, whose examples have the feature `targets`.
     """
-    return seqio.Task(
+    return OwnTask(
         name,
         source=source,
         preprocessors=[
@@ -94,7 +101,7 @@ def documents_source(documents):
     return seqio.FunctionDataSource(dataset, splits=("train", "validation"))
 
 
-for _task in (
+_TASKS = (
     lm_task(
         "lm1b_autoregressive_language_modeling",
         PreparedTfds(
@@ -115,5 +122,14 @@ for _task in (
         "demo_autoregressive_language_modeling",
         documents_source(functools.partial(text.load_split, "demo")),
     ),
-):
-    seqio.TaskRegistry.add_provider(_task.name, _task)
+)
+
+
+def register():
+    """Registers the tasks of this module whose names are free."""
+    for task in _TASKS:
+        if task.name not in seqio.TaskRegistry.names():
+            seqio.TaskRegistry.add_provider(task.name, task)
+
+
+register()

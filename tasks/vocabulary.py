@@ -35,7 +35,7 @@ class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"Cannot read the vocabulary {path} ({reason}); give the path of a "
-                "SentencePiece model, as in --gin_param=\"VOCABULARY='my.model'\"."
+                "SentencePiece model, as in --gin_param=\"sentencepiece_model.path = 'my.model'\"."
             ) from error
 
     @property

@@ -17,6 +17,7 @@ from primer_tf.models import (
 )
 from primer_tf.training.training_state import write_training_state
 from primer_tf.training.vocabulary import read_vocabulary
+from primer_tf.zoo import configurables as known
 from primer_tf.zoo import gin_reader
 from primer_tf.zoo.model_arguments import backbone_arguments
 from primer_tf.zoo.resolved_bindings import ResolvedBindings
@@ -138,7 +139,10 @@ def _compare(arguments, operative_config, report):
 
 
 def _vocabulary(resolved, model_dir):
-    path = resolved.macro("VOCABULARY")
+    if resolved.is_bound(known.SENTENCEPIECE_MODEL, "path"):
+        path = resolved.value(known.SENTENCEPIECE_MODEL, "path")
+    else:
+        path = resolved.macro("VOCABULARY")
     candidates = [Path(path), Path(model_dir) / path] if path else []
     candidates.append(Path(model_dir) / "vocabulary.model")
     for candidate in candidates:

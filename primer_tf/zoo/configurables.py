@@ -51,6 +51,14 @@ VARIABLE_DTYPE = _UTILS + "get_variable_dtype"
 MICROBATCHES = _UTILS + "serialize_num_microbatches"
 ADAFACTOR = "mesh_tensorflow.optimize.AdafactorOptimizer"
 DECAY_RATE = "mesh_tensorflow.optimize.adafactor_decay_rate_pow"
+TPU_MESH_SHAPE = _UTILS + "tpu_mesh_shape"
+SENTENCEPIECE_MODEL = "primer_tf.tasks.sentencepiece_model"
+# T5's `lm` objective, for tasks that leave theirs to gin.
+_PREPROCESSORS = "t5.data.preprocessors."
+UNSUPERVISED = _PREPROCESSORS + "unsupervised"
+SELECT_RANDOM_CHUNK = _PREPROCESSORS + "select_random_chunk"
+REDUCE_CONCAT_TOKENS = _PREPROCESSORS + "reduce_concat_tokens"
+SPLIT_TOKENS = _PREPROCESSORS + "split_tokens_to_targets_length"
 NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
 
 _ATTENTION = {
@@ -257,7 +265,7 @@ RUNS = {
         "multiplier": 1.0,
         "offset": Only(0),
     },
-    _UTILS + "tpu_mesh_shape": _arguments("tpu_topology model_parallelism ensemble_parallelism"),
+    TPU_MESH_SHAPE: _arguments("tpu_topology model_parallelism ensemble_parallelism"),
     _UTILS + "tpu_estimator_model_fn": _arguments(
         "outer_batch_size tpu_summaries score_in_predict_mode init_variable_filter "
         "model_info_file hierarchical_tiling_spec weight_decay_checkpoint"
@@ -288,7 +296,26 @@ RUNS = {
         "mixture_or_task_name num_eval_examples use_cached pack shuffle_eval_examples seed"
     ),
     "t5.models.mesh_transformer.get_vocabulary": _arguments("mixture_or_task_name"),
-    "primer_tf.tasks.sentencepiece_model": _arguments("path"),
+    SENTENCEPIECE_MODEL: {"path": "gs://t5-data/vocabs/cc_all.32000/sentencepiece.model"},
+    UNSUPERVISED: {
+        "preprocessors": Only(
+            [
+                Reference(SELECT_RANDOM_CHUNK),
+                Reference(REDUCE_CONCAT_TOKENS),
+                Reference(SPLIT_TOKENS),
+            ]
+        )
+    },
+    SELECT_RANDOM_CHUNK: {
+        "max_length": Only(65536),
+        "feature_key": Only("targets"),
+        "additional_feature_keys": Only(None),
+        "passthrough_feature_keys": Only(None),
+        "uniform_random_start": Only(False),
+        "min_length": Only(None),
+    },
+    REDUCE_CONCAT_TOKENS: {"feature_key": Only("targets"), "batch_size": Only(128)},
+    SPLIT_TOKENS: {},
     "primer_tf.tasks.text_files": _arguments("train validation"),
     "primer_tf.mesh.continuation_dataset_fn": _arguments("mixture_or_task_name num_examples"),
     "primer_tf.mesh.mesh_devices": _arguments("mesh_shape kind"),

@@ -58,7 +58,7 @@ def test_missing_data_vocabulary_and_targets(tmp_path):
             output_features={"inputs": seqio.Feature(seqio_tasks.ConfiguredVocabulary())},
         )
     for wrong, clue in (
-        ({"VOCABULARY": "/no/such.model"}, "VOCABULARY"),
+        ({"VOCABULARY": "/no/such.model"}, "sentencepiece_model.path = "),
         ({"VOCABULARY": str(tmp_path / "text.txt")}, "text.txt"),
         ({"TRAIN_FILES": None}, "TRAIN_FILES"),
         ({"TRAIN_FILES": "/no/such.txt"}, "/no/such.txt"),

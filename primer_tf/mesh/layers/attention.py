@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer import attention, transformer_layers
 
 from primer_tf.mesh.layers.convolution import causal_depthwise_conv
+from primer_tf.mesh.layers.published_name import published_name
 
 
 class MDHAParams(attention.AttentionParams):
@@ -93,7 +94,7 @@ class MDHAParams(attention.AttentionParams):
             return causal_depthwise_conv(projected, context)
 
 
-@gin.configurable(module="t5_models")
+@published_name
 class MDHA(transformer_layers.SelfAttention):
     """Self-attention whose queries, keys and values are convolved over the sequence.
 
