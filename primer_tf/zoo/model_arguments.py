@@ -163,6 +163,7 @@ class _Reader:
         self.set("kernel_size", None, f"{where} has SelfAttention, whose kernel_size")
 
     def _read_MDHA(self, name):
+        self.bindings.check(known.MDHA_CALL)
         self.take(known.CAUSAL_DEPTHWISE_CONV, "kernel_size", "kernel_size")
 
     def _read_DoubleHeadsAttentionLayer(self, name):

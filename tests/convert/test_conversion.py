@@ -95,6 +95,56 @@ def test_what_does_not_fit(more, message, capsys, primer, tmp_path):
     assert re.search(message, line), line
 
 
+@pytest.fixture
+def as_published(primer, tmp_path):
+    """A checkpoint with the operative configuration of a published run: normalized before all."""
+    folder = tmp_path / "published"
+    shutil.copytree(primer / "mesh", folder)
+    (folder / "operative_config.gin").write_text(
+        'include "model.gin"\n'
+        "transformer.make_layer_stack.layer_stack_cls = @transformer.LayerStack\n"
+        "MDHA.num_memory_heads = 0\nMDHA.call.losses = None\nof.another.module = 1\n"
+        "encoder/MDHA.num_heads = 99\n"
+    )
+    return folder
+
+
+def test_an_operative_configuration_and_a_named_file_that_disagree(as_published, tmp_path):
+    lines = []
+    named = {"gin_files": [as_published / "model.gin"], "report": lines.append}
+    mesh_to_keras(as_published, tmp_path / "named", **named)
+    warning, converted = lines
+    assert warning.startswith("Warning: not the model that was trained, by ")
+    assert "placement is 'alternating', not 'pre'." in warning and "Converted" in converted
+    lines.clear()
+    mesh_to_keras(as_published, tmp_path / "ran", report=lines.append)
+    note, converted = lines
+    assert "encoder/MDHA.num_heads has no effect" in note and "Converted" in converted
+    placements = [
+        PrimerCausalLM.from_preset(str(tmp_path / name)).backbone.placement
+        for name in ("named", "ran")
+    ]
+    assert placements == ["alternating", "pre"]
+    # Where they agree there is nothing to say.
+    lines.clear()
+    named["bindings"] = ["make_layer_stack.layer_stack_cls = @transformer.LayerStack"]
+    mesh_to_keras(as_published, tmp_path / "agreed", **named)
+    assert len(lines) == 1 and "Converted" in lines[0]
+
+
+def test_a_misspelled_binding_beside_an_operative_configuration(capsys, as_published, tmp_path):
+    more = ["--gin_param", "MDHA.num_haeds = 2"]
+    line = mesh_to_keras_fails(capsys, None, tmp_path, *more, model_dir=as_published)
+    assert "no argument 'num_haeds'; did you mean" in line
+
+
+def test_an_operative_configuration_of_another_attention(capsys, as_published, tmp_path):
+    with open(as_published / "operative_config.gin", "a") as file:
+        file.write("MDHA.shared_kv = True\n")
+    line = mesh_to_keras_fails(capsys, None, tmp_path, model_dir=as_published)
+    assert "cannot honour MDHA.shared_kv = True; it must be False" in line
+
+
 def test_a_circular_include(capsys, primer, tmp_path):
     (tmp_path / "a.gin").write_text(f'include "{tmp_path}/a.gin"\n')
     line = mesh_to_keras_fails(capsys, primer, tmp_path, "--gin_file", tmp_path / "a.gin")

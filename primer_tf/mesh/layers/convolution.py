@@ -1,11 +1,12 @@
 """Causal depthwise convolution over the sequence, exact in incremental decoding too."""
 
-import gin
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
 
+from primer_tf.mesh.layers.published_name import published_name
 
-@gin.configurable(module="t5_models")
+
+@published_name
 def causal_depthwise_conv(x, context, kernel_size=3):
     """Convolves each channel with its own kernel over the current and earlier positions.
 

@@ -65,7 +65,8 @@ def explained(path):
 def first_line(error):
     """Returns the first line of an error's message that says something."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.endswith("Graph execution error:")]
+    before = ("Graph execution error:", "Original error:")  # What follows these is the reason.
+    told = [line for line in lines if line and not line.endswith(before)]
     return told[0] if told else type(error).__name__
 
 
@@ -76,12 +77,17 @@ def check(path, variables):
       path: the checkpoint's prefix.
       variables: the graph's variables.
 
+    Returns:
+      A dictionary from the names of the variables that it holds as narrower floats, which lose
+      nothing when they are cast, to their dtypes there.
+
     Raises:
-      UserError: if it is damaged, or belongs to another model.
+      UserError: if it is damaged, belongs to another model, or holds wider numbers.
     """
     with explained(path):
         reader = tf.train.load_checkpoint(path)
         stored = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
     wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
     missing = sorted(set(wanted) - set(stored))
     misfits = [name for name in wanted if name in stored and stored[name] != wanted[name]]
@@ -93,6 +99,24 @@ def check(path, variables):
             f"{wanted[name]} but {there}. Use the gin files it was trained with, or another "
             "--model_dir."
         )
+    narrower = {}
+    for variable in variables:
+        name, dtype = variable.op.name, variable.dtype.base_dtype
+        if dtypes[name] == dtype:
+            continue
+        if not _loses_nothing(dtypes[name], dtype):
+            raise UserError(
+                f"The checkpoint {path} holds {name} as {dtypes[name].name}, which {dtype.name} "
+                "would round; bind utils.get_variable_dtype.master_dtype = "
+                f"{dtypes[name].name!r} to go on with it."
+            )
+        narrower[name] = dtypes[name]
     with explained(path):
         for name in wanted:
             reader.get_tensor(name)
+    return narrower
+
+
+def _loses_nothing(stored, wanted):
+    """Whether a cast between two dtypes changes no number."""
+    return stored.is_floating and wanted.is_floating and stored.size < wanted.size

@@ -18,6 +18,7 @@ def one_line_errors(main):
     def wrapped(argv):
         try:
             check_flags()
+            prepare()
             return main(argv)
         except Exception as error:
             line = explain(error)
@@ -47,6 +48,21 @@ def check_flags():
     folder = values.t5_tfds_data_dir
     if folder and not tf.io.gfile.isdir(folder):
         raise UserError(f"--t5_tfds_data_dir={folder}: there is no such folder.")
+
+
+def prepare():
+    """Lets commands written for a TPU host run as they are, but for the TPU."""
+    import gin
+    from absl import flags
+
+    if flags.FLAGS.module_import and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # A console script does not find the modules beside it.
+    # Names the vocabulary also for tasks that are not ours.
+    import primer_tf.tasks.vocabulary  # noqa: F401
+
+    # One core stands for the TPU; gin files that say which TPU it is override this.
+    with gin.unlock_config():
+        gin.bind_parameter("utils.tpu_mesh_shape.tpu_topology", "v2-1")
 
 
 def explain(error):
