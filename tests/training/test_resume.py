@@ -65,7 +65,7 @@ def assert_same(actual, expected):
 @pytest.fixture(scope="module")
 def whole(arguments, tmp_path_factory):
     """The state at the end of an uninterrupted run."""
-    output = tmp_path_factory.mktemp("whole") / "run"
+    output = tmp_path_factory.mktemp("whole") / "[v1] a\\b?"  # a name, not a pattern
     primer(*arguments, "--steps", STEPS, "--output", output)
     return state(output)
 

@@ -5,6 +5,7 @@ import os
 import sys
 
 from primer_tf.errors import UserError
+from primer_tf.literal_paths import as_named, literal
 from primer_tf.mesh.runtime import checkpoints
 
 
@@ -55,6 +56,9 @@ def prepare():
     import gin
     from absl import flags
 
+    for name in ("model_dir", "pretrained_model_dir"):
+        if folder := getattr(flags.FLAGS, name):
+            setattr(flags.FLAGS, name, literal(folder))
     if flags.FLAGS.module_import and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # A console script does not find the modules beside it.
     # Names the vocabulary also for tasks that are not ours.
@@ -82,4 +86,4 @@ def explain(error):
     # gin appends where a binding stands and what it was calling; TensorFlow, the graph.
     where = [line.strip() for line in str(error).splitlines()[1:]]
     where = [line for line in where if line.startswith(("In file", "In bindings"))]
-    return " ".join([checkpoints.first_line(error), *where])
+    return as_named(" ".join([checkpoints.first_line(error), *where]))

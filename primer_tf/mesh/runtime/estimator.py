@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from primer_tf.errors import UserError
+from primer_tf.literal_paths import as_named, check_loadable
 from primer_tf.mesh.runtime import checkpoints, devices, hooks, restoring
 from primer_tf.mesh.runtime.specs import ModeKeys, RunConfig
 
@@ -194,7 +195,11 @@ class Estimator:
 
         Returns:
           The folder's path.
+
+        Raises:
+          UserError: if TensorFlow could not load it from there.
         """
+        check_loadable(export_dir_base)
         path = checkpoint_path or checkpoints.required(self.model_dir)
         version = int(time.time())
         while os.path.exists(os.path.join(export_dir_base, str(version))):
@@ -291,4 +296,4 @@ def _tokens(features):
 
 
 def _tell(line):
-    print(line, file=sys.stderr, flush=True)
+    print(as_named(line), file=sys.stderr, flush=True)
