@@ -3,7 +3,12 @@
 import keras
 from keras_hub.tokenizers import SentencePieceTokenizer
 
+from primer_tf.layers.keyword_checks import argument_names, check_keywords
+from primer_tf.models.preset_directory import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
+
+# What KerasHub's preprocessing layers take besides their own arguments.
+PREPROCESSING_ARGUMENTS = ("name", "trainable", "dtype", "config_file", "_allow_python_workflow")
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -20,6 +25,9 @@ class PrimerTokenizer(SentencePieceTokenizer):
         proto: Path of a SentencePiece model, or its bytes.
         **kwargs: Arguments of `keras_hub.tokenizers.SentencePieceTokenizer`.
 
+    Raises:
+        ValueError: An unknown argument.
+
     Call arguments:
         inputs: A string, or a list or tensor of them.
 
@@ -35,12 +43,41 @@ class PrimerTokenizer(SentencePieceTokenizer):
     backbone_cls = PrimerBackbone
 
     def __init__(self, proto=None, **kwargs):
+        self._check_keywords(kwargs)
         self._add_special_token("</s>", "end_token")
         self._add_special_token("<pad>", "pad_token")
         self._add_special_token("<pad>", "start_token")
         super().__init__(proto=proto, **kwargs)
         # There is nothing to build, and `quantize` refuses a model with unbuilt layers.
         self.built = True
+
+    @classmethod
+    def _check_keywords(cls, keywords):
+        known = {*argument_names(cls), *argument_names(SentencePieceTokenizer)}
+        check_keywords(cls.__name__, keywords, {*known, *PREPROCESSING_ARGUMENTS})
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns the tokenizer that `get_config` described, without its vocabulary."""
+        cls._check_keywords(config)  # Keras would bury the line in a report of the whole config
+        return super().from_config(config)
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Returns the tokenizer of a preset.
+
+        Args:
+            preset: A directory that `save_to_preset` wrote, or a hub handle.
+            **kwargs: Overrides of constructor arguments.
+
+        Returns:
+            A `PrimerTokenizer`.
+
+        Raises:
+            UserError: The preset is unknown or has no tokenizer.
+        """
+        check_tokenizer(preset)
+        return super().from_preset(str(preset), **kwargs)
 
     def detokenize(self, inputs):
         """Returns the strings of `[T]` or `[B, T]` token ids."""
