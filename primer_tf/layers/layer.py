@@ -1,34 +1,35 @@
-"""The base class of the layers: frozen stays frozen, and no keyword is swallowed."""
+"""What every layer of this package adds to `keras.layers.Layer`."""
+
+import functools
 
 import keras
 
-from primer_tf.layers.keyword_checks import argument_names, check_keywords
+from primer_tf.keywords import check_keywords, parameter_names
 
-# Keras still takes these, with a warning.
-LEGACY = ("input_shape", "input_dim")
+# Arguments of `keras.layers.Layer` that are not in its signature.
+KERAS_KEYWORDS = ("input_shape", "input_dim", "batch_size", "batch_shape")
 
 
-class Layer(keras.layers.Layer):
-    """`keras.layers.Layer`, strict about two things.
+class LayerMixin:
+    """Makes `trainable=False` hold for weights made later, and misspelled arguments errors.
 
-    - `trainable=False` also reaches the layers that `build` makes. Keras hands it on only to those
-      that exist when it is set, and a model trains whatever variable says that it is trainable.
-    - An unknown keyword is an error that names the nearest known one.
-
-    Args:
-        **kwargs: Arguments of `keras.layers.Layer`.
-
-    Raises:
-        ValueError: A keyword is no argument of the layer.
+    Keras applies `trainable` to the weights and layers that exist when it is set; those that
+    `build` creates afterwards would train as soon as a model holds the layer.
     """
 
-    def __init__(self, **kwargs):
+    def __init_subclass__(cls, **kwargs):
+        """Applies `trainable` again at the end of `build`."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _freezing(cls.build)
+
+    def __init__(self, *args, **kwargs):
         self._check_keywords(kwargs)
-        super().__init__(**kwargs)
+        super().__init__(*args, **kwargs)
 
     @classmethod
     def _check_keywords(cls, keywords):
-        known = {*argument_names(cls), *argument_names(keras.layers.Layer), *LEGACY}
+        known = (*parameter_names(cls, keras.layers.Layer), *KERAS_KEYWORDS)
         check_keywords(cls.__name__, keywords, known)
 
     @classmethod
@@ -37,18 +38,31 @@ class Layer(keras.layers.Layer):
         cls._check_keywords(config)  # Keras would bury the line in a report of the whole config
         return super().from_config(config)
 
-    def _post_build(self):
-        super()._post_build()
+
+def _freezing(build):
+    @functools.wraps(build)
+    def wrapped(self, *args, **kwargs):
+        build(self, *args, **kwargs)
         freeze_sublayers(self)
+
+    return wrapped
 
 
 def freeze_sublayers(layer):
     """Freezes what is inside a layer or model that is frozen itself.
 
     Args:
-        layer: A built `keras.layers.Layer`.
+        layer: A `keras.layers.Layer` whose layers exist.
     """
     if not layer.trainable:
         # Setting it on the layer again would not do: TensorFlow skips what changes no value.
         for sublayer in layer._flatten_layers(include_self=False):
             sublayer.trainable = False
+
+
+class Layer(LayerMixin, keras.layers.Layer):
+    """`keras.layers.Layer` with the additions of `LayerMixin`.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """

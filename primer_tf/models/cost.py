@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 
-from primer_tf.layers.keyword_checks import check_keywords
+from primer_tf.keywords import check_keywords
 from primer_tf.models.primer_backbone import PrimerBackbone, check_block
 from primer_tf.zoo.presets import format_table, preset_arguments, preset_names
 

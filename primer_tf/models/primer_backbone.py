@@ -3,6 +3,7 @@
 import keras
 from keras_hub.models import Backbone
 
+from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import (
     DecoderStack,
     EvolvedConvolution,
@@ -11,13 +12,12 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
-from primer_tf.layers.keyword_checks import argument_names, check_keywords
 from primer_tf.layers.layer import freeze_sublayers
-from primer_tf.models.preset_directory import OF_WEIGHTS, check_preset, replace_preset
+from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
 from primer_tf.zoo.presets import preset_arguments, preset_names
 
 # What Keras' models take besides inputs and outputs.
-MODEL_ARGUMENTS = ("name", "trainable")
+MODEL_KEYWORDS = ("name", "trainable")
 
 
 def _pick(arguments, *names):
@@ -209,7 +209,8 @@ class PrimerBackbone(Backbone):
             "router_z_loss": router_z_loss,
         }
         # Keras swallows what it does not know.
-        check_keywords(type(self).__name__, kwargs, [*argument_names(type(self)), *MODEL_ARGUMENTS])
+        known = (*parameter_names(type(self), PrimerBackbone), *MODEL_KEYWORDS)
+        check_keywords(type(self).__name__, kwargs, known)
         check_block(arguments)
         token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,

@@ -10,24 +10,26 @@ from keras_hub.models import CausalLM
 from keras_hub.src.utils.preset_utils import TASK_CONFIG_FILE, check_file_exists
 
 from primer_tf.errors import UserError
+from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
-from primer_tf.layers.keyword_checks import argument_names, check_keywords
 from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
 from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
-from primer_tf.models.preset_directory import (
-    OF_TASK,
+from primer_tf.models.preset_files import (
+    OF_STRINGS,
     OF_WEIGHTS,
     check_preset,
     has_tokenizer,
     replace_preset,
 )
-from primer_tf.models.primer_backbone import MODEL_ARGUMENTS, PrimerBackbone
+from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.training.jit import jit_compile_by_default
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
 from primer_tf.training.t5_adafactor import T5Adafactor
 from primer_tf.zoo.presets import preset_names
+
+PREPROCESSOR_KEYWORDS = ("tokenizer", "sequence_length", "add_start_token", "add_end_token")
 
 # Positions of a prompt that run at once: enough rows for fast matrix products.
 PREFILL_CHUNK = 64
@@ -83,7 +85,7 @@ class PrimerCausalLM(CausalLM):
     preprocessor_cls = PrimerCausalLMPreprocessor
 
     def __init__(self, backbone, preprocessor=None, **kwargs):
-        known = [*argument_names(type(self)), *MODEL_ARGUMENTS, "compile"]
+        known = (*parameter_names(type(self), PrimerCausalLM), *MODEL_KEYWORDS, "compile")
         check_keywords(type(self).__name__, kwargs, known)
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -161,8 +163,10 @@ class PrimerCausalLM(CausalLM):
             model._check_vocabulary()
             return model
         of_model = {"preprocessor", "name", "compile"}
-        of_preprocessor = set(argument_names(PrimerCausalLMPreprocessor))
-        of_backbone = {*argument_names(PrimerBackbone), *MODEL_ARGUMENTS}
+        of_preprocessor = set(
+            parameter_names(PrimerCausalLMPreprocessor, PrimerCausalLMPreprocessor)
+        )
+        of_backbone = {*parameter_names(PrimerBackbone, PrimerBackbone), *MODEL_KEYWORDS}
         known = of_model | of_preprocessor | of_backbone
         check_keywords(f"{cls.__name__}.from_preset", kwargs, known | {"load_weights"})
         own = {key: kwargs.pop(key) for key in of_model & kwargs.keys()}
@@ -189,7 +193,7 @@ class PrimerCausalLM(CausalLM):
         def save(folder):
             super(PrimerCausalLM, self).save_to_preset(folder, max_shard_size=max_shard_size)
 
-        replace_preset(preset_dir, save, OF_WEIGHTS + OF_TASK)
+        replace_preset(preset_dir, save, OF_WEIGHTS + OF_STRINGS)
 
     @no_automatic_dependency_tracking  # Keras counts the metrics among the model's already
     def compile(

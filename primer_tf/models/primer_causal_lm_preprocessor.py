@@ -5,10 +5,10 @@ import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
 from primer_tf.errors import UserError
-from primer_tf.layers.keyword_checks import argument_names, check_keywords
-from primer_tf.models.preset_directory import check_tokenizer
+from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.models.preset_files import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
-from primer_tf.models.primer_tokenizer import PREPROCESSING_ARGUMENTS, PrimerTokenizer
+from primer_tf.models.primer_tokenizer import PREPROCESSING_KEYWORDS, PrimerTokenizer
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -47,7 +47,7 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
     def __init__(
         self, tokenizer, sequence_length=512, add_start_token=True, add_end_token=True, **kwargs
     ):
-        known = [*argument_names(type(self)), *PREPROCESSING_ARGUMENTS]
+        known = (*parameter_names(type(self), CausalLMPreprocessor), *PREPROCESSING_KEYWORDS)
         check_keywords(type(self).__name__, kwargs, known)
         super().__init__(
             tokenizer,

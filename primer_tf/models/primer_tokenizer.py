@@ -3,12 +3,12 @@
 import keras
 from keras_hub.tokenizers import SentencePieceTokenizer
 
-from primer_tf.layers.keyword_checks import argument_names, check_keywords
-from primer_tf.models.preset_directory import check_tokenizer
+from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.models.preset_files import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
 
 # What KerasHub's preprocessing layers take besides their own arguments.
-PREPROCESSING_ARGUMENTS = ("name", "trainable", "dtype", "config_file", "_allow_python_workflow")
+PREPROCESSING_KEYWORDS = ("name", "trainable", "dtype", "config_file", "_allow_python_workflow")
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -53,8 +53,8 @@ class PrimerTokenizer(SentencePieceTokenizer):
 
     @classmethod
     def _check_keywords(cls, keywords):
-        known = {*argument_names(cls), *argument_names(SentencePieceTokenizer)}
-        check_keywords(cls.__name__, keywords, {*known, *PREPROCESSING_ARGUMENTS})
+        known = (*parameter_names(cls, SentencePieceTokenizer), *PREPROCESSING_KEYWORDS)
+        check_keywords(cls.__name__, keywords, known)
 
     @classmethod
     def from_config(cls, config):

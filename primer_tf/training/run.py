@@ -17,7 +17,7 @@ from primer_tf.models import (
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
-from primer_tf.models.preset_directory import check_preset
+from primer_tf.models.preset_files import check_preset
 from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 from primer_tf.training.checkpoints import Checkpoints

@@ -28,7 +28,7 @@ OF_WEIGHTS = (
     "model.weights.json",
     "model_[0-9][0-9][0-9][0-9][0-9].weights.h5",
 )
-OF_TASK = (
+OF_STRINGS = (
     TASK_CONFIG_FILE,
     TASK_WEIGHTS_FILE,
     PREPROCESSOR_CONFIG_FILE,
