@@ -1,6 +1,9 @@
 """SentencePiece tokenizer with T5's special tokens."""
 
+import contextlib
+
 import keras
+import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
 
 from primer_tf.keywords import check_keywords, parameter_names
@@ -83,6 +86,30 @@ class PrimerTokenizer(SentencePieceTokenizer):
         """Returns the strings of `[T]` or `[B, T]` token ids."""
         return super().detokenize(self._known_ids(inputs))
 
+    def _tokenize_tf(self, inputs):
+        with self._model_of_its_own():
+            return super()._tokenize_tf(inputs)
+
+    def _detokenize_tf(self, inputs):
+        with self._model_of_its_own():
+            return super()._detokenize_tf(inputs)
+
+    @contextlib.contextmanager
+    def _model_of_its_own(self):
+        """Inside, TensorFlow Text has loaded the vocabulary for what is executed or traced here.
+
+        A kernel owns what it has loaded. That of an eager operation goes when TensorFlow empties
+        its caches (`set_random_seed` and `clear_session` of Keras make it), and every function that
+        captured it fails from then on; one inside a function lives as long as that.
+        """
+        kept = self._sentence_piece
+        self._set_proto_tf(self.proto)
+        try:
+            yield
+        finally:
+            if not tf.executing_eagerly():
+                self._sentence_piece = kept  # a tensor of a graph must not get out of it
+
     def _known_ids(self, ids):
         """Replaces ids beyond the vocabulary by the unknown piece."""
         size, unknown = self.vocabulary_size(), self._unk_token_id
@@ -96,8 +123,6 @@ class PrimerTokenizer(SentencePieceTokenizer):
             return replace(ids)
         if hasattr(ids, "with_flat_values"):  # a ragged tensor
             return ids.with_flat_values(self._known_ids(ids.flat_values))
-        import tensorflow as tf
-
         if not tf.is_tensor(ids):
             return replace(keras.ops.convert_to_numpy(ids).tolist())
         return tf.where(ids < size, ids, tf.cast(unknown, ids.dtype))
