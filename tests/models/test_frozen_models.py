@@ -7,7 +7,9 @@ from keras import ops
 from models.small_models import SMALL, make_model
 from sample_text import SENTENCES
 
+from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
+from primer_tf.training.run import RunConfig, train
 
 
 @pytest.fixture
@@ -64,6 +66,13 @@ def test_saved_and_loaded(frozen, way, tmp_path):
     assert not any(weight.trainable for weight in model.weights)
     model.backbone.trainable = True
     assert len(model.trainable_variables) == len(model.weights)
+
+
+def test_a_run_that_could_train_nothing(frozen, text_file, tmp_path):
+    frozen.save_to_preset(str(tmp_path / "preset"))
+    config = RunConfig(str(tmp_path / "preset"), str(text_file), steps=1, sequence_length=8)
+    with pytest.raises(UserError, match="Every weight of .*preset is frozen"):
+        train(config, tmp_path / "run", report=lambda line: None)
 
 
 def test_what_is_not_frozen_still_trains(preprocessor):
