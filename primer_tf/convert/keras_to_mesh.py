@@ -9,7 +9,7 @@ from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
 from primer_tf.models import PrimerBackbone, PrimerTokenizer
-from primer_tf.models.primer_backbone import check_preset
+from primer_tf.models.preset_files import check_preset
 from primer_tf.training.t5_adafactor import T5Adafactor
 from primer_tf.training.training_state import slots_of
 
