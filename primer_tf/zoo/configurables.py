@@ -42,6 +42,8 @@ MDHA_CALL = "MDHA.call"
 CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
 DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
 SYNTHESIZER = _LAYERS + "Synthesizer"
+RANDOM_SYNTHESIZER = "primer_tf.mesh.RandomSynthesizer"
+POSITION_BUCKET = "primer_tf.mesh.relative_position_bucket"
 DENSE_RELU_DENSE = _LAYERS + "DenseReluDense"
 EVOLVED_CONVOLUTION = "mesh_tensorflow.transformer.evolved_transformer.DecoderConvolutionalLayer"
 MIXTURE_OF_EXPERTS = "mesh_tensorflow.transformer.moe.MoE1D"
@@ -52,6 +54,26 @@ MICROBATCHES = _UTILS + "serialize_num_microbatches"
 ADAFACTOR = "mesh_tensorflow.optimize.AdafactorOptimizer"
 DECAY_RATE = "mesh_tensorflow.optimize.adafactor_decay_rate_pow"
 NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
+
+# Activations of Keras that Mesh TensorFlow lacks and `primer_tf.mesh.layers.activations` has.
+ACTIVATIONS = "primer_tf.mesh.activations"
+ELEMENTWISE = (
+    "gelu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "relu6",
+    "soft_shrink",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "tanh_shrink",
+)
 
 _ATTENTION = {
     "num_heads": 8,
@@ -107,7 +129,7 @@ MODEL = {
         "shared_embedding_and_softmax_weights": Only(True),
         "label_smoothing": 0.0,
         "z_loss": 1e-4,
-        "vocab_divisor": Only(128),
+        "vocab_divisor": 128,
         "token_dropout_rate": Only(0.0),
         "input_full_attention": Only(False),
         "loss_fn": Only(None),
@@ -138,6 +160,14 @@ MODEL = {
         "dropout_rate": 0.0,
         "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
     },
+    RANDOM_SYNTHESIZER: {
+        **{name: _ATTENTION[name] for name in ("num_heads", "key_value_size")},
+        **{name: _ATTENTION[name] for name in _ATTENTION if name.startswith("relative_")},
+        "dropout_rate": 0.0,
+        "max_length": 512,
+    },
+    POSITION_BUCKET: {"max_distance": 128},
+    **{f"{ACTIVATIONS}.{name}": {} for name in ELEMENTWISE},
     DENSE_RELU_DENSE: {
         "hidden_size": 4096,
         "dropout_rate": 0.1,
