@@ -217,7 +217,7 @@ def test_a_model_that_no_gin_file_describes(tmp_path, vocabulary):
     config = write_odd_preset(tmp_path / "odd", vocabulary, **odd)
     lines = []
     keras_to_mesh(tmp_path / "odd", tmp_path / "mesh", report=lines.append)
-    assert "100 sentinels to the 284 pieces" in lines[0] and "the 300 rows" in lines[0]
+    assert "100 sentinels to the 300 pieces" in lines[0] and "the 300 rows" in lines[0]
     mesh_to_keras(tmp_path / "mesh", tmp_path / "again", report=lines.append)
     again = PrimerCausalLM.from_preset(str(tmp_path / "again")).backbone.get_config()
     assert again == {**config, "name": again["name"]}
