@@ -38,10 +38,12 @@ UNITRANSFORMER = _TRANSFORMER + "Unitransformer"
 VOCAB_EMBEDDING = _TRANSFORMER + "VocabEmbedding"
 SELF_ATTENTION = _LAYERS + "SelfAttention"
 MDHA = "t5_models.MDHA"
-MDHA_CALL = "MDHA.call"
+MDHA_CALL = "t5_models.MDHA.call"
 CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
 DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
 SYNTHESIZER = _LAYERS + "Synthesizer"
+RANDOM_SYNTHESIZER = "primer_tf.mesh.RandomSynthesizer"
+POSITION_BUCKET = "primer_tf.mesh.relative_position_bucket"
 DENSE_RELU_DENSE = _LAYERS + "DenseReluDense"
 EVOLVED_CONVOLUTION = "mesh_tensorflow.transformer.evolved_transformer.DecoderConvolutionalLayer"
 MIXTURE_OF_EXPERTS = "mesh_tensorflow.transformer.moe.MoE1D"
@@ -60,6 +62,26 @@ SELECT_RANDOM_CHUNK = _PREPROCESSORS + "select_random_chunk"
 REDUCE_CONCAT_TOKENS = _PREPROCESSORS + "reduce_concat_tokens"
 SPLIT_TOKENS = _PREPROCESSORS + "split_tokens_to_targets_length"
 NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
+
+# Activations of Keras that Mesh TensorFlow lacks and `primer_tf.mesh.layers.activations` has.
+ACTIVATIONS = "primer_tf.mesh.activations"
+ELEMENTWISE = (
+    "gelu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "relu6",
+    "soft_shrink",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "tanh_shrink",
+)
 
 _ATTENTION = {
     "num_heads": 8,
@@ -115,7 +137,7 @@ MODEL = {
         "shared_embedding_and_softmax_weights": Only(True),
         "label_smoothing": 0.0,
         "z_loss": 1e-4,
-        "vocab_divisor": Only(128),
+        "vocab_divisor": 128,
         "token_dropout_rate": Only(0.0),
         "input_full_attention": Only(False),
         "loss_fn": Only(None),
@@ -146,6 +168,14 @@ MODEL = {
         "dropout_rate": 0.0,
         "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
     },
+    RANDOM_SYNTHESIZER: {
+        **{name: _ATTENTION[name] for name in ("num_heads", "key_value_size")},
+        **{name: _ATTENTION[name] for name in _ATTENTION if name.startswith("relative_")},
+        "dropout_rate": 0.0,
+        "max_length": 512,
+    },
+    POSITION_BUCKET: {"max_distance": 128},
+    **{f"{ACTIVATIONS}.{name}": {} for name in ELEMENTWISE},
     DENSE_RELU_DENSE: {
         "hidden_size": 4096,
         "dropout_rate": 0.1,

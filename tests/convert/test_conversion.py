@@ -195,12 +195,32 @@ def test_what_cannot_become_a_mesh_checkpoint(capsys, primer, tmp_path, vocabula
     assert "nowhere" in line
     line = fails(capsys, "convert", "keras-to-mesh", primer / "preset", primer / "mesh")
     assert "holds checkpoints already" in line
-    model = make_preset(tmp_path / "odd", "tiny_primer", vocabulary)
-    config = {**model.backbone.get_config(), "max_distance": 64}
-    odd = PrimerCausalLM(type(model.backbone).from_config(config), model.preprocessor)
-    odd.save_to_preset(str(tmp_path / "odd"))
+    write_odd_preset(tmp_path / "odd", vocabulary, activation="softmax")
     line = fails(capsys, "convert", "keras-to-mesh", tmp_path / "odd", tmp_path / "mesh")
-    assert "max_distance is 64, not 128" in line and not (tmp_path / "mesh").exists()
+    assert "no counterpart of the activation 'softmax'" in line
+    assert not (tmp_path / "mesh").exists()
+
+
+def write_odd_preset(path, vocabulary, **arguments):
+    """Writes a preset of a model that no gin file of this package describes."""
+    model = make_preset(path, "tiny_primer", vocabulary)
+    config = {**model.backbone.get_config(), **arguments}
+    odd = PrimerCausalLM(type(model.backbone).from_config(config), model.preprocessor)
+    odd.save_to_preset(str(path))
+    (path / "training_state.npz").unlink(missing_ok=True)
+    return odd.backbone.get_config()
+
+
+def test_a_model_that_no_gin_file_describes(tmp_path, vocabulary):
+    odd = {"max_distance": 64, "kernel_size": 5, "placement": "post", "vocabulary_size": 300}
+    odd |= {"activation": "mish", "block": ["feed_forward", "attention", "feed_forward"]}
+    config = write_odd_preset(tmp_path / "odd", vocabulary, **odd)
+    lines = []
+    keras_to_mesh(tmp_path / "odd", tmp_path / "mesh", report=lines.append)
+    assert "100 sentinels to the 300 pieces" in lines[0] and "the 300 rows" in lines[0]
+    mesh_to_keras(tmp_path / "mesh", tmp_path / "again", report=lines.append)
+    again = PrimerCausalLM.from_preset(str(tmp_path / "again")).backbone.get_config()
+    assert again == {**config, "name": again["name"]}
 
 
 def test_damaged_training_state(capsys, primer, tmp_path):

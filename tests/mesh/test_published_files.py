@@ -1,6 +1,7 @@
 """What stands in the published gin files, and in what their runs wrote, means here what it did."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def logits(name, *bindings):
     from scenes import TINY, Scene, full_logits
 
     with tf.Graph().as_default():
-        scene = Scene(name, (*TINY, *bindings))
+        scene = Scene(name, bindings if isinstance(name, Path) else (*TINY, *bindings))
         return scene.run(full_logits(scene, scene.ids(IDS)))[0]
 
 
@@ -40,6 +41,29 @@ def test_bindings_without_effect():
     np.testing.assert_array_equal(
         logits("tiny_primer_as_published", *WITHOUT_EFFECT), logits("tiny_primer_as_published")
     )
+
+
+@in_tf1
+def test_an_operative_configuration_describes_the_model_that_ran(tmp_path):
+    import gin
+    from scenes import TINY
+
+    from primer_tf.zoo import gin_reader
+    from primer_tf.zoo.model_arguments import backbone_arguments
+    from primer_tf.zoo.resolved_bindings import ResolvedBindings
+
+    for name in ("tiny_primer", "tiny_primer_as_published"):
+        expected = logits(name, *WITHOUT_EFFECT)
+        file = tmp_path / f"{name}.gin"
+        file.write_text(gin.operative_config_str() + "\nutils.run.model_type = 'lm'\n")
+        assert "\ncall.losses = None" in file.read_text()
+        read, described = (
+            backbone_arguments(ResolvedBindings(gin_reader.read(files, bindings), strict=False))
+            for files, bindings in (([file], ()), ([f"models/{name}.gin"], TINY))
+        )
+        described.pop("vocabulary_size")  # a macro that Mesh TensorFlow has no use for
+        assert read == described
+        np.testing.assert_array_equal(logits(file, "run.layout_rules = ''"), expected)
 
 
 @in_tf1

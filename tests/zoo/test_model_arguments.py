@@ -37,6 +37,7 @@ def test_primer_in_full():
         "placement": "alternating",
         "dropout": 0.0,
         "num_buckets": 32,
+        "max_distance": 128,
         "gradient_checkpointing": False,
         "initializer_scale": 1.0,
     }

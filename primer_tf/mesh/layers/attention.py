@@ -163,7 +163,7 @@ class MDHA(transformer_layers.SelfAttention):
         )
 
     # A configurable of its own in the code that accompanied the paper.
-    @gin.configurable(module="MDHA")
+    @gin.configurable(module="t5_models.MDHA")
     def call(self, context, x, losses=None):
         """Applies the layer.
 

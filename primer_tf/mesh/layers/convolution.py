@@ -20,7 +20,7 @@ def causal_depthwise_conv(x, context, kernel_size=3):
     Args:
       x: a Tensor `[..., length, channels]`; `[..., channels]` in "incremental" mode.
       context: a `transformer.Context`.
-      kernel_size: an integer, the number of positions seen.
+      kernel_size: an integer, the number of positions seen, or None for no convolution.
 
     Returns:
       A Tensor of the shape of `x`.
@@ -28,6 +28,8 @@ def causal_depthwise_conv(x, context, kernel_size=3):
     Raises:
       ValueError: if `kernel_size` is less than 1.
     """
+    if kernel_size is None:
+        return x
     if kernel_size < 1:
         raise ValueError(f"kernel_size must be at least 1, got {kernel_size}.")
     kernel = [
