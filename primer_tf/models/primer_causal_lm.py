@@ -7,7 +7,12 @@ from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
-from keras_hub.src.utils.preset_utils import TASK_CONFIG_FILE, check_file_exists
+from keras_hub.src.utils.preset_utils import (
+    CONFIG_FILE,
+    TASK_CONFIG_FILE,
+    check_file_exists,
+    load_json,
+)
 
 from primer_tf.errors import UserError
 from primer_tf.keywords import check_keywords, parameter_names
@@ -160,7 +165,11 @@ class PrimerCausalLM(SavedTraining, CausalLM):
         check_preset(preset)
         in_zoo = preset in preset_names()
         if not kwargs and not in_zoo and check_file_exists(preset, TASK_CONFIG_FILE):
-            model = super().from_preset(preset, load_weights=load_weights)
+            more = {}
+            saved = load_json(preset, CONFIG_FILE)["config"].get("dtype")
+            if saved and str(saved["config"].get("name")).startswith("mixed_"):
+                more["dtype"] = saved  # KerasHub takes the name for one of a dtype
+            model = super().from_preset(preset, load_weights=load_weights, **more)
             model._check_vocabulary()
             return model
         of_model = {"preprocessor", "name", "compile"}

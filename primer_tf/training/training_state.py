@@ -88,7 +88,7 @@ def slots_of(folder, weights, optimizer):
             if array is None or array.shape != shape:
                 raise UserError(
                     f"{Path(folder) / FILE} is of another model: it has no {kind} of shape {shape} "
-                    f"for {weight.path}; delete it to train on with a fresh optimizer."
+                    f"for {weight.path}; without that file training starts with a fresh optimizer."
                 )
             found[weight.path, kind] = array
     return step, found

@@ -15,6 +15,7 @@ import pytest
 from killing import run_and_kill
 
 from primer_tf.cli import main
+from primer_tf.models import PrimerCausalLM
 from primer_tf.training.training_state import read_training_state
 
 STEPS = 4
@@ -109,6 +110,8 @@ def test_mixed_precision(arguments, tmp_path, capsys):
     primer(*arguments, *step, "--preset", tmp_path / "a/preset", "--output", tmp_path / "b")
     assert "goes on from step 1." in capsys.readouterr().out
     assert read_training_state(tmp_path / "b/preset")[0] == 2
+    loaded = PrimerCausalLM.from_preset(str(tmp_path / "b/preset"))
+    assert loaded.dtype_policy.name == "mixed_float16"
 
 
 # Python's audit events in a run's folder, from its first file to its last.
