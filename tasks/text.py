@@ -2,7 +2,8 @@
 
 A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of `.txt` and
 `.jsonl` paths or globs. A `.txt` file is one document, a line of a `.jsonl` file (key `text`) is
-one document.
+one document. With `lm:` before it, as in `lm:demo`, it is the same text, to be cut into chunks as
+T5's `lm` objective cuts it.
 """
 
 import glob
@@ -14,6 +15,9 @@ from primer_tf.tasks import kjv
 
 # Of a text that comes without a validation split, this much of its end is held out.
 HELD_OUT = 0.05
+
+# Before a source: its chunks are to be T5's.
+LM = "lm:"
 
 TEXT_KEYS = ("text", "book_text", "targets")
 
@@ -35,6 +39,7 @@ def load_split(source, split, validation_source=None):
     """
     if split == "validation" and validation_source is not None:
         source = validation_source
+    source = source.removeprefix(LM)
     if source == "demo":
         try:
             return [text for _, text in kjv.split(split)]
