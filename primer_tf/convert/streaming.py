@@ -7,15 +7,15 @@ the value of such a variable from its initializer, whenever it asks.
 from pathlib import Path
 
 import keras
-from keras.src.backend.common import global_state
+
+from primer_tf._compat import forget_uninitialized_variables
 
 
 def without_values(build):
     """Returns what `build()` returns, with variables that have no value."""
     with keras.StatelessScope(initialize_variables=False):
         model = build()
-    # Keras keeps a list of what it is to initialize later: not these.
-    global_state.set_global_attribute("uninitialized_variables", [])
+    forget_uninitialized_variables()
     return model
 
 

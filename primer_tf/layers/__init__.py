@@ -6,8 +6,11 @@ backends and fits into any Keras model.
 
 from primer_tf.layers.activations import gelu_tanh, squared_relu
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
+from primer_tf.layers.causal_self_attention import CausalSelfAttention
 from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
 from primer_tf.layers.decoder_block import DecoderBlock
+from primer_tf.layers.decoder_context import DecoderContext
+from primer_tf.layers.decoder_layer import DecoderLayer, PositionMixingLayer
 from primer_tf.layers.decoder_stack import DecoderStack
 from primer_tf.layers.evolved_convolution import EvolvedConvolution
 from primer_tf.layers.feed_forward import FeedForward
@@ -21,11 +24,15 @@ from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 __all__ = [
     "CausalDepthwiseConv1D",
     "CausalSeparableConv1D",
+    "CausalSelfAttention",
     "DecoderBlock",
+    "DecoderContext",
+    "DecoderLayer",
     "DecoderStack",
     "EvolvedConvolution",
     "FeedForward",
     "MultiDConvHeadAttention",
+    "PositionMixingLayer",
     "PrimerNormalization",
     "ResidualSublayer",
     "SwitchFeedForward",

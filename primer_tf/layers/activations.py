@@ -2,14 +2,11 @@
 
 import keras
 from keras import ops
-from keras.src.activations import ALL_OBJECTS_DICT
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 def squared_relu(x):
     """Squared ReLU, `max(x, 0)^2` (Primer, section 4.1 "Squared ReLU").
-
-    Any Keras layer takes it by name once `primer_tf.layers` is imported.
 
     Args:
         x: Tensor of any shape.
@@ -19,7 +16,7 @@ def squared_relu(x):
 
     Example:
 
-    >>> keras.layers.Dense(2048, activation="squared_relu")
+    >>> keras.layers.Dense(2048, activation=squared_relu)
     """
     return ops.square(ops.relu(x))
 
@@ -37,15 +34,14 @@ def gelu_tanh(x):
     return ops.gelu(x, approximate=True)
 
 
-# Keras looks names up in this table and offers no public way to add to it.
-ALL_OBJECTS_DICT.update({"squared_relu": squared_relu, "gelu_tanh": gelu_tanh})
+ACTIVATIONS = {"squared_relu": squared_relu, "gelu_tanh": gelu_tanh}
 
 
 def get(identifier):
-    """Returns an activation function by name, as `keras.activations.get` does.
+    """Returns an activation function by name, one of the above or of Keras'.
 
     Args:
-        identifier: Name, function or serialized function.
+        identifier: Name, function, serialized function, or `None` for the identity.
 
     Returns:
         A function from tensor to tensor.
@@ -53,8 +49,19 @@ def get(identifier):
     Raises:
         ValueError: No activation has this name.
     """
+    if isinstance(identifier, str) and identifier in ACTIVATIONS:
+        return ACTIVATIONS[identifier]
     try:
         return keras.activations.get(identifier)
     except ValueError as error:
-        known = ", ".join(sorted(name for name in ALL_OBJECTS_DICT if name))
+        names = {*ACTIVATIONS, *(n for n in vars(keras.activations) if not n.startswith("_"))}
+        known = ", ".join(sorted(names - {"get", "serialize", "deserialize"}))
         raise ValueError(f"Unknown activation {identifier!r}. Known ones: {known}.") from error
+
+
+def serialize(activation):
+    """Returns what `get` takes: a name where there is one, else a serialized function."""
+    for name, function in ACTIVATIONS.items():
+        if activation is function:
+            return name
+    return keras.activations.serialize(activation)

@@ -3,12 +3,12 @@
 from keras import ops
 
 from primer_tf.layers.precision import at_least_float32
-from primer_tf.layers.t5_relative_position_bias import expand_distances, fold_distances
+from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
 
-# Queries are taken in spans of at least 128, at most 8 of them: what lies beyond a span's last key
-# is never computed, and neither the scores nor the bias of more than a span are held.
-SPAN_LENGTH = 128
-MAX_SPANS = 8
+# Queries run in blocks of at least 128, at most 8 of them: scores beyond a block's last query are
+# never computed, and neither scores nor bias of more than one block are held.
+QUERY_BLOCK = 128
+MAX_QUERY_BLOCKS = 8
 
 MASKED = -1e9
 
@@ -16,9 +16,9 @@ MASKED = -1e9
 def causal_attention(query, key, value, distance_bias=None, padding_mask=None, segment_ids=None):
     """Attends from every position to itself and to earlier ones.
 
-    `softmax(Q K^T + bias) V`, span by span. The gradient computes a span's weights again from the
-    log of the softmax's normalizer (Dao et al. 2022, section 3.1), so memory grows with `T`, not
-    with `T^2`. Differentiable in the first four arguments, once.
+    `softmax(Q K^T + bias) V`, one query block at a time. The gradient computes the weights of a
+    block again from the log of the softmax's normalizer (Dao et al. 2022, section 3.1), so memory
+    grows with `T`, not with `T^2`. Differentiable in the first four arguments, once.
 
     Args:
         query: `[B, H, T, D]`.
@@ -34,19 +34,19 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
     """
     if distance_bias is None:
         distance_bias = ops.zeros((query.shape[1], 1), dtype=query.dtype)
-    spans = _spans(query)
+    blocks = _query_blocks(query)
 
     def scores(q, k, bias, start, stop):
         """Returns scores and mask of the queries `start .. stop - 1`, in float32."""
         x = at_least_float32(ops.einsum("bhtd,bhsd->bhts", q[:, :, start:stop], k[:, :, :stop]))
-        x = x + ops.cast(expand_distances(bias, stop - start, stop, start), x.dtype)
+        x = x + ops.cast(skew_distances(bias, stop - start, stop, start), x.dtype)
         mask = visible(stop - start, stop, start, padding_mask, segment_ids)
         return ops.where(mask, x, MASKED), mask
 
     @ops.custom_gradient
     def attend(q, k, v, bias):
         outputs, normalizers = [], []
-        for start, stop in spans:
+        for start, stop in blocks:
             x, _ = scores(q, k, bias, start, stop)
             largest = ops.max(x, axis=-1, keepdims=True)
             weights = ops.exp(x - largest)
@@ -62,15 +62,15 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
             shift = at_least_float32(ops.sum(dy * output, axis=-1, keepdims=True))
             dq, dk, dv = [], None, None
             d_bias = ops.zeros_like(bias)
-            # From the last span on: its keys are all keys.
-            for (start, stop), normalizer in zip(spans[::-1], normalizers[::-1], strict=True):
+            # From the last block on: its keys are all keys.
+            for (start, stop), normalizer in zip(blocks[::-1], normalizers[::-1], strict=True):
                 x, mask = scores(q, k, bias, start, stop)
                 weights = ops.exp(x - normalizer)
-                d_span = dy[:, :, start:stop]
-                dx = ops.einsum("bhtd,bhsd->bhts", d_span, v[:, :, :stop])
+                d_block = dy[:, :, start:stop]
+                dx = ops.einsum("bhtd,bhsd->bhts", d_block, v[:, :, :stop])
                 dx = weights * (at_least_float32(dx) - shift[:, :, start:stop])
                 dx = ops.where(mask, dx, 0.0)
-                by_distance = fold_distances(ops.sum(dx, axis=0), start, bias.shape[-1])
+                by_distance = unskew_distances(ops.sum(dx, axis=0), start, bias.shape[-1])
                 d_bias = d_bias + ops.cast(by_distance, bias.dtype)
                 dx = ops.cast(dx, q.dtype)
                 dq.append(ops.einsum("bhts,bhsd->bhtd", dx, k[:, :, :stop]))
@@ -78,7 +78,7 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
                 # way round XLA's are nearly three times as slow on CPUs.
                 dk = _add_to_start(dk, ops.einsum("bhtd,bhts->bhds", q[:, :, start:stop], dx))
                 weights = ops.cast(weights, v.dtype)
-                dv = _add_to_start(dv, ops.einsum("bhtd,bhts->bhds", d_span, weights))
+                dv = _add_to_start(dv, ops.einsum("bhtd,bhts->bhds", d_block, weights))
             return (
                 ops.concatenate(dq[::-1], axis=2),
                 ops.transpose(dk, (0, 1, 3, 2)),
@@ -117,11 +117,11 @@ def visible(query_length, key_length, offset=0, padding_mask=None, segment_ids=N
     return mask
 
 
-def _spans(query):
+def _query_blocks(query):
     length = query.shape[2]
     if length is None:
         return [(0, ops.shape(query)[2])]
-    count = max(1, min(MAX_SPANS, length // SPAN_LENGTH))
+    count = max(1, min(MAX_QUERY_BLOCKS, length // QUERY_BLOCK))
     size = -(-length // count)
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 

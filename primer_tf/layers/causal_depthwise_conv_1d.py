@@ -68,14 +68,13 @@ class CausalDepthwiseConv1D(Layer):
     def call(self, x, segment_ids=None, history=None):
         """Convolves `x`."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
-        reach = self.kernel_size - 1
         length = ops.shape(x)[1]
         if history is None:
-            padded = ops.pad(x, ((0, 0), (reach, 0), (0, 0)))
+            padded = ops.pad(x, ((0, 0), (self.kernel_size - 1, 0), (0, 0)))
         else:
             padded = ops.concatenate([ops.cast(history, x.dtype), x], axis=1)
         if x.shape[1] == 1 and segment_ids is None:
-            # In decoding. XLA would compute the sum below anew for every key of attention.
+            # In decoding. XLA would compute the sum below again for every key of attention.
             taps = ops.stack([ops.cast(tap, x.dtype) for tap in self.taps[::-1]])
             return ops.sum(padded * taps, axis=1, keepdims=True)
         if (
@@ -89,9 +88,10 @@ class CausalDepthwiseConv1D(Layer):
             return ops.depthwise_conv(padded, ops.concatenate(taps, axis=0), padding="valid")
         y = x * ops.cast(self.taps[0], x.dtype)
         if segment_ids is not None:
-            padded_ids = ops.pad(segment_ids, ((0, 0), (reach, 0)), constant_values=-1)
+            padding = ((0, 0), (self.kernel_size - 1, 0))
+            padded_ids = ops.pad(segment_ids, padding, constant_values=-1)
         for shift in range(1, self.kernel_size):
-            start = reach - shift
+            start = self.kernel_size - 1 - shift
             earlier = padded[:, start : start + length]
             if segment_ids is not None:
                 same = ops.equal(padded_ids[:, start : start + length], segment_ids)
@@ -113,19 +113,21 @@ class CausalDepthwiseConv1D(Layer):
         }
 
 
-def extend_history(history, x, index, reach):
+def extend_history(history, x, index, kernel_size):
     """Puts the inputs of a convolution into a cache of them.
 
     Args:
-        history: `[B, reach + S, C]`, the inputs by position, shifted by `reach`.
+        history: `[B, kernel_size - 1 + S, C]`; the input at position `i` is in row
+            `i + kernel_size - 1`, zeros are before the first.
         x: `[B, T, C]`, the inputs at positions `index .. index + T - 1`.
         index: Integer or scalar tensor.
-        reach: Positions before its own that the convolution sees.
+        kernel_size: Width of the convolution.
 
     Returns:
-        `(before, history)`: the `[B, reach, C]` inputs just before `x`, and the cache with `x`.
+        `(before, history)`: the `[B, kernel_size - 1, C]` inputs just before `x`, and the cache
+        with `x`.
     """
-    history = ops.slice_update(history, (0, index + reach, 0), x)
+    history = ops.slice_update(history, (0, index + kernel_size - 1, 0), x)
     # Read after the update, which XLA can then do in place.
-    shape = (ops.shape(history)[0], reach, history.shape[-1])
+    shape = (ops.shape(history)[0], kernel_size - 1, history.shape[-1])
     return ops.slice(history, (0, index, 0), shape), history

@@ -86,5 +86,5 @@ class CausalSeparableConv1D(Layer):
             **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": activations.serialize(self.activation),
         }

@@ -2,11 +2,13 @@
 
 import keras
 
-from primer_tf.layers.layer import Layer
+from primer_tf.layers.decoder_context import DecoderContext
+from primer_tf.layers.decoder_layer import DecoderLayer
+from primer_tf.layers.shape_checks import check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderBlock(Layer):
+class DecoderBlock(DecoderLayer):
     """Residual sublayers applied one after the other.
 
     A Transformer's block is attention and feed-forward; other decoders have longer lists.
@@ -17,18 +19,18 @@ class DecoderBlock(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_biases: Dict from a number of heads to a bias by distance, `[H, R]`, for the
-            sublayers whose layer has that `num_heads`. Optional.
-        padding_mask, segment_ids, cache_update_index: For the sublayers. Optional.
-        cache: What `build_cache` or an earlier call returned, or `None`.
+        context: A `DecoderContext` whose cache and decoding weights are tuples, one entry for each
+            sublayer. Optional.
 
     Returns:
-        `[B, T, C]`, and with `cache` also the updated cache.
+        `[B, T, C]`, and with a cache also the updated cache.
 
     Example:
 
     >>> DecoderBlock([ResidualSublayer(FeedForward(64))])(keras.ops.ones((2, 5, 16))).shape
     """
+
+    mixes_positions = True
 
     def __init__(self, sublayers, **kwargs):
         super().__init__(**kwargs)
@@ -41,48 +43,24 @@ class DecoderBlock(Layer):
                 sublayer.build(input_shape)
 
     def build_cache(self, batch_size, max_length):
-        """Returns empty caches, one for each sublayer that mixes positions."""
-        return tuple(
-            sublayer.layer.build_cache(batch_size, max_length)
-            for sublayer in self.sublayers
-            if sublayer.mixes_positions
-        )
+        """Returns empty caches, one for each sublayer."""
+        return tuple(s.build_cache(batch_size, max_length) for s in self.sublayers)
 
-    def call(
-        self,
-        x,
-        position_biases=None,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        training=None,
-    ):
+    def decoding_weights(self):
+        """Returns the decoding weights of each sublayer."""
+        return tuple(sublayer.decoding_weights() for sublayer in self.sublayers)
+
+    def call(self, x, context=None, training=None):
         """Applies the sublayers in order."""
-        caches = iter(cache or ())
+        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        context = context or DecoderContext()
         updated = []
-        for sublayer in self.sublayers:
-            if not sublayer.mixes_positions:
-                x = sublayer(x)
-                continue
-            heads = getattr(sublayer.layer, "num_heads", None)
-            x = sublayer(
-                x,
-                position_bias=(position_biases or {}).get(heads),
-                padding_mask=padding_mask,
-                segment_ids=segment_ids,
-                cache=next(caches, None),
-                cache_update_index=cache_update_index,
-            )
-            if cache is not None:
-                x, new = x
-                updated.append(new)
-        return x if cache is None else (x, tuple(updated))
-
-    def compute_output_spec(self, x, cache=None, **kwargs):
-        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, cache)
+        for index, sublayer in enumerate(self.sublayers):
+            x = sublayer(x, context=context.for_child(index))
+            if context.cache is not None:
+                x, cache = x
+                updated.append(cache)
+        return x if context.cache is None else (x, tuple(updated))
 
     def get_config(self):
         """Returns the constructor arguments."""

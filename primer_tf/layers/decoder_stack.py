@@ -1,11 +1,12 @@
 """A decoder: blocks of residual sublayers, shared position biases, a last normalization."""
 
-import contextlib
+import dataclasses
 
 import keras
 
 from primer_tf.layers.decoder_block import DecoderBlock
-from primer_tf.layers.layer import Layer
+from primer_tf.layers.decoder_context import DecoderContext
+from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.rematerialization import rematerialize
 from primer_tf.layers.residual_sublayer import PLACEMENTS, ResidualSublayer
@@ -14,7 +15,7 @@ from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderStack(Layer):
+class DecoderStack(DecoderLayer):
     """Repeats a block of layers, each wrapped as a `ResidualSublayer` (T5's `make_layer_stack`).
 
     Args:
@@ -37,6 +38,7 @@ class DecoderStack(Layer):
         segment_ids: `[B, T]` integers, for packed sequences. Optional.
         cache: What `build_cache` or an earlier call returned. Optional.
         cache_update_index: Position of the first token of `x` when there is a cache.
+        decoding_weights: What `decoding_weights` returned: single positions run faster. Optional.
         layer_intercept_fn: Called as `fn(x, i)` on what block `i` returns; its result goes on.
 
     Returns:
@@ -84,12 +86,7 @@ class DecoderStack(Layer):
             for layer in layers
         ]
         self.blocks = [self._make_block(index) for index in range(num_blocks)]
-        heads = {
-            sublayer.layer.num_heads
-            for block in self.blocks
-            for sublayer in block.sublayers
-            if hasattr(sublayer.layer, "num_heads")
-        }
+        heads = {sublayer.num_heads for sublayer in self.blocks[0].sublayers} - {None}
         self.position_bias_layers = [
             T5RelativePositionBias(
                 num_heads,
@@ -136,14 +133,9 @@ class DecoderStack(Layer):
         """Returns an empty cache for `max_length` positions, a nest of `[B, ...]` tensors."""
         return tuple(block.build_cache(batch_size, max_length) for block in self.blocks)
 
-    @contextlib.contextmanager
-    def laid_out_for_decoding(self):
-        """Inside, single positions are projected faster; enter it outside of a decoding loop."""
-        with contextlib.ExitStack() as stack:
-            for layer in self._flatten_layers(include_self=False):
-                if hasattr(layer, "laid_out_for_decoding"):
-                    stack.enter_context(layer.laid_out_for_decoding())
-            yield
+    def decoding_weights(self):
+        """Returns the weights in the form in which a decoding loop reads them fastest."""
+        return tuple(block.decoding_weights() for block in self.blocks)
 
     def call(
         self,
@@ -152,44 +144,49 @@ class DecoderStack(Layer):
         segment_ids=None,
         cache=None,
         cache_update_index=0,
+        decoding_weights=None,
         layer_intercept_fn=None,
         training=None,
     ):
         """Applies the blocks and the last normalization."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
-        biases = {layer.num_heads: layer.by_distance() for layer in self.position_bias_layers}
+        context = DecoderContext(
+            {layer.num_heads: layer.by_distance() for layer in self.position_bias_layers},
+            padding_mask,
+            segment_ids,
+            cache,
+            cache_update_index,
+            decoding_weights,
+        )
         updated = []
         for index, block in enumerate(self.blocks):
-
-            def apply(y, *position_biases, block=block, block_cache=cache and cache[index]):
-                return block(
-                    y,
-                    position_biases=dict(zip(biases, position_biases, strict=True)),
-                    padding_mask=padding_mask,
-                    segment_ids=segment_ids,
-                    cache=block_cache,
-                    cache_update_index=cache_update_index,
-                    # Where it is computed again, there is no call around it to take this from.
-                    training=training,
-                )
-
             if cache is not None:
-                x, new = apply(x, *biases.values())
+                x, new = block(x, context=context.for_child(index), training=training)
                 updated.append(new)
             elif self.gradient_checkpointing:
-                x, losses = rematerialize(block, apply)(x, *biases.values())
-                self.add_loss(losses)
+                x = self._checkpointed(block, x, context, training)
             else:
-                x = apply(x, *biases.values())
+                x = block(x, context=context, training=training)
             if layer_intercept_fn is not None:
                 x = layer_intercept_fn(x, index)
         x = self.dropout_layer(self.norm(x))
         return x if cache is None else (x, tuple(updated))
 
-    def compute_output_spec(self, x, cache=None, **kwargs):
-        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, cache)
+    def _checkpointed(self, block, x, context, training):
+        """Applies a block whose gradient computes its activations again."""
+        heads = tuple(context.position_biases)
+
+        def apply(x, *biases):
+            # What needs a gradient must be an argument; and where the block is computed again,
+            # there is no call around it to take `training` from.
+            inner = dataclasses.replace(
+                context, position_biases=dict(zip(heads, biases, strict=True))
+            )
+            return block(x, context=inner, training=training)
+
+        x, losses = rematerialize(block, apply)(x, *context.position_biases.values())
+        self.add_loss(losses)
+        return x
 
     def get_config(self):
         """Returns the constructor arguments."""

@@ -1,6 +1,5 @@
 """Dense layer whose int8 weights are read fast in decoding."""
 
-import contextlib
 import math
 
 import keras
@@ -24,27 +23,27 @@ class Dense(LayerMixin, keras.layers.Dense):
     >>> layer = Dense(2048)
     >>> layer.build((None, None, 512))
     >>> layer.quantize("int8")
-    >>> with layer.laid_out_for_decoding():
-    ...     layer(keras.random.normal((1, 1, 512))).shape
+    >>> rows = layer.decoding_weights()
+    >>> layer.project(keras.random.normal((1, 1, 512)), rows).shape
     """
 
-    _rows = None
+    def decoding_weights(self):
+        """Returns the rows for `int8_product`, `[N, C]`, or `None` where it is no faster."""
+        return ops.transpose(self.kernel) if gains_from_int8_product(self) else None
 
-    @contextlib.contextmanager
-    def laid_out_for_decoding(self):
-        """Inside, `int8_product` multiplies a vector; enter it outside of a decoding loop."""
-        if gains_from_int8_product(self):
-            self._rows = ops.transpose(self.kernel)
-        try:
-            yield
-        finally:
-            self._rows = None
+    def project(self, inputs, rows=None):
+        """Applies the layer, to a single vector with rows that `decoding_weights` returned.
 
-    def quantized_call(self, inputs, training=None):
-        """Applies the layer with quantized weights."""
-        if self._rows is None or not is_one_vector(inputs):
-            return super().quantized_call(inputs, training=training)
-        x = int8_product(inputs, self._rows, self.kernel_scale, self.inputs_quantizer)
+        Args:
+            inputs: `[..., C]`.
+            rows: `[N, C]` int8, or `None`.
+
+        Returns:
+            `[..., N]`.
+        """
+        if rows is None or not is_one_vector(inputs):
+            return self(inputs)
+        x = int8_product(inputs, rows, self.kernel_scale, self.inputs_quantizer)
         if self.bias is not None:
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
@@ -53,6 +52,13 @@ class Dense(LayerMixin, keras.layers.Dense):
         """Quantizes the weights; see `keras.layers.Dense.quantize`."""
         # Keras declines subclasses, which may compute something else. This one does not.
         super().quantize(mode, type_check=False, config=config)
+
+
+def join_kernels(layers, dtype):
+    """Returns the kernels of dense layers side by side, `[C, sum of N]`, or `None` if quantized."""
+    if any(layer.quantization_mode is not None for layer in layers):
+        return None
+    return ops.concatenate([ops.cast(layer.kernel, dtype) for layer in layers], axis=-1)
 
 
 def gains_from_int8_product(layer):

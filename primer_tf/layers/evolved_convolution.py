@@ -5,13 +5,13 @@ from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import extend_history
 from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
-from primer_tf.layers.layer import Layer
+from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class EvolvedConvolution(Layer):
+class EvolvedConvolution(PositionMixingLayer):
     """Two separable convolutions side by side, and a third on their sum (So et al. 2019, fig. 3).
 
     `h = norm(relu(conv_11(x)) + conv_7(x))`, `y = conv_7(h)`, all causal. The left branch has `2 C`
@@ -27,14 +27,9 @@ class EvolvedConvolution(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias: Not used; the layer takes what attention takes.
-        padding_mask: `[B, T]`, true at real tokens; the others count as zero. Optional, and not for
-            use with `cache`.
-        segment_ids: `[B, T]` integers; convolutions stay inside a segment. Optional, and not for
-            use with `cache`.
-        cache: What `build_cache` or an earlier call returned. `x` then stands at positions
-            `cache_update_index .. cache_update_index + T - 1`.
-        cache_update_index: Integer or scalar tensor.
+        padding_mask: `[B, T]`, true at real tokens; the others count as zero. Optional.
+        segment_ids: `[B, T]` integers; convolutions stay inside a segment. Optional.
+        cache, cache_update_index, context: See `PositionMixingLayer`.
 
     Returns:
         `[B, T, C]`, and with `cache` also the updated cache.
@@ -75,36 +70,27 @@ class EvolvedConvolution(Layer):
     def build_cache(self, batch_size, max_length):
         """Returns an empty cache for `max_length` positions.
 
-        What goes into the convolutions is kept by position, shifted so that what lies before the
-        first position is there, as zeros: decoding may go on from any position already seen.
+        The inputs of the convolutions are kept by position, shifted so that the positions before
+        the first are there, as zeros: decoding may go on from any position already seen.
         """
-        reach, hidden_reach = self.left_conv.kernel_size - 1, self.output_conv.kernel_size - 1
-        channels = self.hidden_dim // 2
+
+        def zeros(conv, channels):
+            shape = (batch_size, max_length + conv.kernel_size - 1, channels)
+            return ops.zeros(shape, dtype=self.compute_dtype)
+
         return {
-            "input": ops.zeros(
-                (batch_size, max_length + reach, channels), dtype=self.compute_dtype
-            ),
-            "hidden": ops.zeros(
-                (batch_size, max_length + hidden_reach, self.hidden_dim), dtype=self.compute_dtype
-            ),
+            "input": zeros(self.left_conv, self.hidden_dim // 2),
+            "hidden": zeros(self.output_conv, self.hidden_dim),
         }
 
-    def call(
-        self,
-        x,
-        position_bias=None,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        training=None,
-    ):
+    def mix(self, x, context, training=None):
         """Convolves every position of `x` with earlier ones."""
-        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
-        seen = self._seen(ops.shape(x)[1], cache_update_index, padding_mask, segment_ids)
+        cache, index = context.cache, context.cache_update_index
+        segment_ids = context.segment_ids
+        seen = self._seen(ops.shape(x)[1], index, context.padding_mask, segment_ids)
         seen = ops.cast(seen, x.dtype)[:, :, None]
         x = x * seen
-        before, cache = self._before(cache, "input", x, self.left_conv, cache_update_index)
+        before, cache = self._before(cache, "input", x, self.left_conv, index)
         left = self.left_conv(x, segment_ids=segment_ids, history=before)
         if before is not None:
             before = before[:, self.left_conv.kernel_size - self.right_conv.kernel_size :]
@@ -113,10 +99,9 @@ class EvolvedConvolution(Layer):
         right = self.dropout_layer(right, training=training)
         missing = self.hidden_dim - right.shape[-1]
         hidden = self.norm(left + ops.pad(right, ((0, 0), (0, 0), (0, missing)))) * seen
-        before, cache = self._before(cache, "hidden", hidden, self.output_conv, cache_update_index)
+        before, cache = self._before(cache, "hidden", hidden, self.output_conv, index)
         y = self.output_conv(hidden, segment_ids=segment_ids, history=before)
-        y = self.dropout_layer(y, training=training)
-        return y if cache is None else (y, cache)
+        return self.dropout_layer(y, training=training), cache
 
     def _seen(self, length, offset, padding_mask, segment_ids):
         """Returns where a token is neither padding nor the first of its sequence, `[B or 1, T]`."""
@@ -134,13 +119,8 @@ class EvolvedConvolution(Layer):
         """Returns the inputs that `conv` needs before `x`, and the cache with `x` in it."""
         if cache is None:
             return None, None
-        before, history = extend_history(cache[name], x, index, conv.kernel_size - 1)
+        before, history = extend_history(cache[name], x, index, conv.kernel_size)
         return before, {**cache, name: history}
-
-    def compute_output_spec(self, x, cache=None, **kwargs):
-        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, cache)
 
     def get_config(self):
         """Returns the constructor arguments."""

@@ -4,13 +4,13 @@ import keras
 from keras import ops
 
 from primer_tf.layers import activations
+from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.dense import Dense
-from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class FeedForward(Layer):
+class FeedForward(DecoderLayer):
     """Two dense layers with an activation between them (Mesh TensorFlow's `DenseReluDense`).
 
     Plain: `y = f(x W + b) Wo + bo`. Gated: `y = (f(x W + b) * (x V + c)) Wo + bo`, which gives
@@ -27,6 +27,7 @@ class FeedForward(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
+        context: A `DecoderContext`, in a decoder. Optional.
 
     Returns:
         `[B, T, C]`.
@@ -84,15 +85,24 @@ class FeedForward(Layer):
         self.output_dense.build((*input_shape[:-1], self.intermediate_dim))
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def call(self, x, training=None):
-        """Applies the layer at every position."""
-        hidden = self.activation(self.intermediate_dense(x))
+    def decoding_weights(self):
+        """Returns the decoding weights of the dense layers, by name."""
+        layers = {"intermediate": self.intermediate_dense, "output": self.output_dense}
         if self.gated:
-            hidden = ops.multiply(hidden, self.linear_dense(x))
-        hidden = self.dropout_layer(hidden, training=training)
-        return self.output_dense(hidden)
+            layers["linear"] = self.linear_dense
+        return {name: layer.decoding_weights() for name, layer in layers.items()}
 
-    def compute_output_spec(self, x, **kwargs):
+    def call(self, x, context=None, training=None):
+        """Applies the layer at every position."""
+        weights = (context and context.decoding_weights) or {}
+        hidden = self.intermediate_dense.project(x, weights.get("intermediate"))
+        hidden = self.activation(hidden)
+        if self.gated:
+            hidden = ops.multiply(hidden, self.linear_dense.project(x, weights.get("linear")))
+        hidden = self.dropout_layer(hidden, training=training)
+        return self.output_dense.project(hidden, weights.get("output"))
+
+    def compute_output_spec(self, x, context=None, **kwargs):
         """Returns the spec of the output, which has the shape of `x`."""
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
@@ -101,7 +111,7 @@ class FeedForward(Layer):
         return {
             **super().get_config(),
             "intermediate_dim": self.intermediate_dim,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": activations.serialize(self.activation),
             "gated": self.gated,
             "use_bias": self.use_bias,
             "dropout": self.dropout,

@@ -2,11 +2,12 @@
 
 import keras
 from keras import ops
-from keras.src.backend import get_stateless_scope, in_stateless_scope
+
+from primer_tf._compat import get_stateless_scope, in_stateless_scope
 
 
 def rematerialize(layer, function):
-    """Returns `function` with activations that its gradient computes anew instead of keeping.
+    """Returns `function` with activations that its gradient computes again instead of keeping.
 
     `keras.remat` does that for functions without state. Here each of the two computations starts
     from the same state of the random generators, which afterwards are as if there had been one; and

@@ -2,7 +2,7 @@
 
 import keras
 
-from primer_tf.layers.layer import Layer
+from primer_tf.layers.decoder_layer import DecoderLayer, PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
 
@@ -10,15 +10,13 @@ PLACEMENTS = ("pre", "post")
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class ResidualSublayer(Layer):
+class ResidualSublayer(PositionMixingLayer):
     """Wraps a layer as `x + dropout(layer(norm(x)))` or `x + dropout(norm(layer(x)))`.
 
-    "pre" normalizes what the layer gets, "post" what it gives, before it is added; Primer uses
-    both (Primer, appendix "Pre and post normalization"; T5's `LayerStack.sublayers_per_layer`).
+    "pre" normalizes the layer's input, "post" its output before the addition; Primer uses both
+    (Primer, appendix "Pre and post normalization"; T5's `LayerStack.sublayers_per_layer`).
 
-    A layer with a `build_cache` method mixes positions: it is also given `position_bias`,
-    `padding_mask`, `segment_ids`, `cache` and `cache_update_index`, and returns a new cache when it
-    got one. Any other layer is called on `x` alone.
+    A `DecoderLayer` is called with the context of the call; any other layer on `x` alone.
 
     Args:
         layer: The wrapped `keras.layers.Layer`, from `[B, T, C]` to `[B, T, C]`.
@@ -29,18 +27,19 @@ class ResidualSublayer(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias, padding_mask, segment_ids, cache, cache_update_index: For the wrapped layer,
-            see above.
+        position_bias, padding_mask, segment_ids, cache, cache_update_index, context: Passed to the
+            wrapped layer; see `PositionMixingLayer`.
 
     Returns:
-        `[B, T, C]`, and with `cache` also the updated cache.
+        `[B, T, C]`, and with a cache also the updated cache.
 
     Raises:
         ValueError: Unknown normalization or placement, or `x` of the wrong rank.
 
     Example:
 
-    >>> ResidualSublayer(FeedForward(64), normalization="rms")(keras.ops.ones((2, 5, 16))).shape
+    >>> layer = ResidualSublayer(FeedForward(64), normalization="rms")
+    >>> layer(keras.ops.ones((2, 5, 16))).shape
     """
 
     def __init__(self, layer, normalization="layer", placement="pre", dropout=0.0, **kwargs):
@@ -59,8 +58,17 @@ class ResidualSublayer(Layer):
 
     @property
     def mixes_positions(self):
-        """Whether the wrapped layer looks at other positions than its own."""
-        return hasattr(self.layer, "build_cache")
+        """Whether the wrapped layer does."""
+        return isinstance(self.layer, DecoderLayer) and self.layer.mixes_positions
+
+    @property
+    def num_heads(self):
+        """Number of heads of the wrapped layer; `None` if it takes no position bias."""
+        return self.layer.num_heads if self.mixes_positions else None
+
+    def decoding_weights(self):
+        """Returns those of the wrapped layer."""
+        return self.layer.decoding_weights() if isinstance(self.layer, DecoderLayer) else None
 
     def build(self, input_shape):
         """Builds the layer and its normalization for `C` channels."""
@@ -69,40 +77,23 @@ class ResidualSublayer(Layer):
         if not self.layer.built:
             self.layer.build(input_shape)
 
-    def call(
-        self,
-        x,
-        position_bias=None,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        training=None,
-    ):
+    def build_cache(self, batch_size, max_length):
+        """Returns an empty cache of the wrapped layer, `()` if it needs none."""
+        return self.layer.build_cache(batch_size, max_length) if self.mixes_positions else ()
+
+    def mix(self, x, context, training=None):
         """Applies the wrapped layer and adds its result to `x`."""
         y = self.norm(x) if self.placement == "pre" else x
-        if self.mixes_positions:
-            y = self.layer(
-                y,
-                position_bias=position_bias,
-                padding_mask=padding_mask,
-                segment_ids=segment_ids,
-                cache=cache,
-                cache_update_index=cache_update_index,
-            )
-            if cache is not None:
-                y, cache = y
-        else:
+        cache = context.cache
+        if not isinstance(self.layer, DecoderLayer):
             y = self.layer(y)
+        elif self.mixes_positions and cache is not None:
+            y, cache = self.layer(y, context=context)
+        else:
+            y = self.layer(y, context=context)
         if self.placement == "post":
             y = self.norm(y)
-        y = x + self.dropout_layer(y, training=training)
-        return y if cache is None else (y, cache)
-
-    def compute_output_spec(self, x, cache=None, **kwargs):
-        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, cache)
+        return x + self.dropout_layer(y, training=training), cache
 
     def get_config(self):
         """Returns the constructor arguments."""

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers import activations
-from primer_tf.layers.layer import Layer
+from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
@@ -18,7 +18,7 @@ def _least(a, b):
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class SwitchFeedForward(Layer):
+class SwitchFeedForward(PositionMixingLayer):
     """Feed-forward experts, each token sent to one of them (Fedus et al. 2021, section 2).
 
     A router gives each token a probability for each expert, `p = softmax(x Wr)`, in float32. The
@@ -61,11 +61,8 @@ class SwitchFeedForward(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias, segment_ids, cache_update_index: Not used; the layer takes what attention
-            takes.
-        padding_mask: `[B, T]`, true at real tokens; the others go to no expert. Optional, and not
-            for use with `cache`.
-        cache: What `build_cache` returned, in decoding.
+        padding_mask: `[B, T]`, true at real tokens; the others go to no expert. Optional.
+        cache, context: See `PositionMixingLayer`.
 
     Returns:
         `[B, T, C]`, and with `cache` also the cache.
@@ -150,26 +147,17 @@ class SwitchFeedForward(Layer):
         """Returns an empty cache: a token's output depends on that token alone."""
         return ()
 
-    def call(
-        self,
-        x,
-        position_bias=None,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        training=None,
-    ):
+    def mix(self, x, context, training=None):
         """Applies to every token of `x` the expert that the router chooses."""
-        check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
         tokens = ops.reshape(x, (-1, x.shape[-1]))
         logits = self._router_logits(tokens, training)
-        if cache is not None:
+        if context.cache is not None:
             y = self._apply_in_blocks(tokens, logits, _least(ops.shape(x)[1], BLOCK_SIZE))
-            return ops.reshape(y, ops.shape(x)), cache
-        real = None if padding_mask is None else ops.reshape(padding_mask, (-1,))
-        y = self._apply_in_groups(tokens, logits, real, training)
-        return ops.reshape(y, ops.shape(x))
+        else:
+            mask = context.padding_mask
+            real = None if mask is None else ops.reshape(mask, (-1,))
+            y = self._apply_in_groups(tokens, logits, real, training)
+        return ops.reshape(y, ops.shape(x)), context.cache
 
     def _router_logits(self, tokens, training):
         inputs = at_least_float32(tokens)
@@ -201,21 +189,21 @@ class SwitchFeedForward(Layer):
         if training:
             self.add_loss(self._losses_of_router(logits, probabilities, chosen, real))
 
-        # The place of a token in its expert's part of the group, in the order of the tokens.
+        # Tokens compete in their order.
         chosen = chosen * real[:, :, None]
-        place = ops.sum((ops.cumsum(chosen, axis=1) - chosen) * chosen, axis=-1)
-        place = ops.cast(place, "int32")
-        taken = ops.logical_and(ops.less(place, capacity), ops.greater(real, 0))
+        position_in_expert = ops.sum((ops.cumsum(chosen, axis=1) - chosen) * chosen, axis=-1)
+        position_in_expert = ops.cast(position_in_expert, "int32")
+        kept = ops.logical_and(ops.less(position_in_expert, capacity), ops.greater(real, 0))
         group = ops.arange(groups, dtype="int32")[:, None]
-        slots = groups * capacity
-        slot = (ops.cast(expert, "int32") * groups + group) * capacity + place
-        slot = ops.where(taken, slot, self.num_experts * slots)
+        rows = groups * capacity
+        first = (ops.cast(expert, "int32") * groups + group) * capacity
+        dispatch_index = ops.where(kept, first + position_in_expert, self.num_experts * rows)
 
-        slot, gate = ops.reshape(slot, (-1,)), ops.reshape(gate, (-1, 1))
-        inputs = self._dispatch(tokens, slot, self.num_experts * slots)
-        inputs = ops.reshape(inputs, (self.num_experts, slots, tokens.shape[-1]))
+        dispatch_index, gate = ops.reshape(dispatch_index, (-1,)), ops.reshape(gate, (-1, 1))
+        inputs = self._dispatch(tokens, dispatch_index, self.num_experts * rows)
+        inputs = ops.reshape(inputs, (self.num_experts, rows, tokens.shape[-1]))
         outputs = self._expert(inputs, *self._kernels(), training=training)
-        return self._collect(outputs, slot) * ops.cast(gate, tokens.dtype)
+        return self._combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 
     def _apply_in_blocks(self, tokens, logits, block):
         """Applies the experts to all tokens `[N, C]`, `block` tokens of one expert at a time."""
@@ -223,11 +211,11 @@ class SwitchFeedForward(Layer):
         expert = ops.argmax(logits, axis=-1)
         gate = ops.max(ops.softmax(logits, axis=-1), axis=-1, keepdims=True)
         chosen = ops.one_hot(expert, self.num_experts, dtype="int32")
-        place = ops.sum((ops.cumsum(chosen, axis=0) - chosen) * chosen, axis=-1)
+        position_in_expert = ops.sum((ops.cumsum(chosen, axis=0) - chosen) * chosen, axis=-1)
         # Each expert has as many blocks as its tokens need.
         blocks_of_expert = (ops.sum(chosen, axis=0) + block - 1) // block
         ends = ops.cumsum(blocks_of_expert)
-        slot = ops.take(ends - blocks_of_expert, expert) * block + place
+        dispatch_index = ops.take(ends - blocks_of_expert, expert) * block + position_in_expert
         # There are never more than this, however the tokens are spread.
         blocks = _least(count, (count + self.num_experts * (block - 1)) // block)
         expert_of_block = ops.sum(
@@ -239,10 +227,10 @@ class SwitchFeedForward(Layer):
             inputs, expert = arguments
             return self._expert(inputs, *(ops.take(k, expert, axis=0) for k in self._kernels()))
 
-        inputs = self._dispatch(tokens, slot, blocks * block)
+        inputs = self._dispatch(tokens, dispatch_index, blocks * block)
         inputs = ops.reshape(inputs, (blocks, block, tokens.shape[-1]))
         outputs = ops.map(apply, (inputs, expert_of_block))
-        return self._collect(outputs, slot) * ops.cast(gate, tokens.dtype)
+        return self._combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 
     def _groups(self, count):
         """Returns how many groups there are of `count` tokens, and their size."""
@@ -276,17 +264,20 @@ class SwitchFeedForward(Layer):
             loss = loss + self.router_z_loss * ops.sum(squares * real) / ops.sum(real)
         return loss
 
-    def _dispatch(self, tokens, slot, slots):
-        """Returns for each slot the token that is in it, or zeros; the slot `slots` is nowhere."""
+    def _dispatch(self, tokens, dispatch_index, rows):
+        """Returns the inputs of the experts, `[rows, C]`; rows that no token fills are zeros.
+
+        A token whose `dispatch_index` is `rows` goes to no expert.
+        """
         count = ops.shape(tokens)[0]
         token = ops.arange(1, count + 1, dtype="int32")
-        token_in_slot = ops.scatter(slot[:, None], token, (slots + 1,))[:slots]
-        return ops.take(ops.pad(tokens, ((1, 0), (0, 0))), token_in_slot, axis=0)
+        token_of_row = ops.scatter(dispatch_index[:, None], token, (rows + 1,))[:rows]
+        return ops.take(ops.pad(tokens, ((1, 0), (0, 0))), token_of_row, axis=0)
 
-    def _collect(self, outputs, slot):
-        """Returns for each token what is in its slot, or zeros if that is nowhere."""
+    def _combine(self, outputs, dispatch_index):
+        """Returns for each token the output of its expert, zeros if it went to none."""
         outputs = ops.reshape(outputs, (-1, outputs.shape[-1]))
-        return ops.take(ops.pad(outputs, ((0, 1), (0, 0))), slot, axis=0)
+        return ops.take(ops.pad(outputs, ((0, 1), (0, 0))), dispatch_index, axis=0)
 
     def _kernels(self):
         kernels = [self.intermediate_kernel, self.output_kernel]
@@ -301,18 +292,13 @@ class SwitchFeedForward(Layer):
         hidden = self.dropout_layer(hidden, training=training)
         return ops.matmul(hidden, output)
 
-    def compute_output_spec(self, x, cache=None, **kwargs):
-        """Returns the spec of `[B, T, C]`, and of the cache where there is one."""
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, cache)
-
     def get_config(self):
         """Returns the constructor arguments."""
         return {
             **super().get_config(),
             "intermediate_dim": self.intermediate_dim,
             "num_experts": self.num_experts,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": activations.serialize(self.activation),
             "gated": self.gated,
             "dropout": self.dropout,
             "capacity_factor": self.capacity_factor,

@@ -3,45 +3,44 @@
 import keras
 from keras import ops
 
-from primer_tf.layers.multi_dconv_head_attention import MultiDConvHeadAttention
+from primer_tf.layers.causal_self_attention import CausalSelfAttention
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive
-from primer_tf.layers.t5_relative_position_bias import expand_distances
+from primer_tf.layers.t5_relative_position_bias import skew_distances
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class SynthesizerAttention(MultiDConvHeadAttention):
+class SynthesizerAttention(CausalSelfAttention):
     """Random Synthesizer plus dot-product attention (Tay et al. 2020, section 3.2).
 
-    T5 attention whose scores are `Q K^T + R` plus the position bias. `R` is learned, one matrix a
-    head, and holds a score for every pair of positions; shorter sequences use its upper left corner
-    ("random_plus" in `synthetic_attention` of `mesh_tensorflow.transformer.attention`).
+    `CausalSelfAttention` whose scores are `Q K^T + R` plus the position bias. `R` is learned, one
+    matrix for each head, with a score for every pair of positions; shorter sequences use its upper
+    left corner ("random_plus" in `synthetic_attention` of `mesh_tensorflow.transformer.attention`).
 
     Args:
         num_heads: Number of heads, `H`.
         head_dim: Channels of a head, `D`. Default: the channels of `x` divided by `num_heads`.
         max_length: Positions that `R` has, `L`; Mesh TensorFlow always has 512.
-        dropout: Rate of dropout on the attention weights.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Arguments of `CausalSelfAttention`.
 
     Call arguments:
         x: `[B, T, C]`, `T` at most `L`.
-        position_bias, padding_mask, segment_ids, cache, cache_update_index: As those of
-            `MultiDConvHeadAttention`. With `segment_ids` a token still has its position in the row.
+        position_bias, padding_mask, segment_ids, cache, cache_update_index, context: As those of
+            `CausalSelfAttention`. With `segment_ids` a token still has its position in the row.
 
     Returns:
-        `[B, T, C]`, and with `cache` also the updated cache.
+        `[B, T, C]`, and with a cache also the updated cache.
 
     Raises:
-        ValueError: More than `L` positions; else as `MultiDConvHeadAttention`.
+        ValueError: More than `L` positions; else as `CausalSelfAttention`.
 
     Example:
 
     >>> SynthesizerAttention(num_heads=8)(keras.random.normal((2, 5, 512))).shape
     """
 
-    def __init__(self, num_heads, head_dim=None, max_length=512, dropout=0.0, **kwargs):
-        super().__init__(num_heads, head_dim, kernel_size=None, dropout=dropout, **kwargs)
+    def __init__(self, num_heads, head_dim=None, max_length=512, **kwargs):
+        super().__init__(num_heads, head_dim, **kwargs)
         check_positive(self, "max_length", max_length)
         self.max_length = max_length
 
@@ -54,48 +53,25 @@ class SynthesizerAttention(MultiDConvHeadAttention):
             initializer="glorot_uniform",
         )
 
-    def call(
-        self,
-        x,
-        position_bias=None,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        training=None,
-    ):
-        """Attends from every position of `x` to itself and to earlier ones."""
-        length = ops.shape(x)[1]
-        key_length = length if cache is None else ops.shape(cache["key"])[1]
+    def score_bias(self, context, query_length, key_length):
+        """Returns `R` plus the position bias, `[H, T, S]`."""
         if isinstance(key_length, int) and key_length > self.max_length:
             raise ValueError(
                 f"SynthesizerAttention has learned scores of {self.max_length} positions; "
                 f"received {key_length}."
             )
+        index = context.cache_update_index
         scores = at_least_float32(ops.convert_to_tensor(self.synthetic_scores))
         # `ops.slice` complains where a Python slice of a too long sequence would just end early.
-        shape = (length, self.num_heads, key_length)
-        scores = ops.transpose(ops.slice(scores, (cache_update_index, 0, 0), shape), (1, 0, 2))
-        if position_bias is not None:
-            if len(position_bias.shape) == 2:
-                position_bias = expand_distances(
-                    position_bias, length, key_length, cache_update_index
-                )
-            scores = scores + ops.cast(position_bias, scores.dtype)
-        return super().call(
-            x,
-            position_bias=scores,
-            padding_mask=padding_mask,
-            segment_ids=segment_ids,
-            cache=cache,
-            cache_update_index=cache_update_index,
-            training=training,
-        )
+        shape = (query_length, self.num_heads, key_length)
+        scores = ops.transpose(ops.slice(scores, (index, 0, 0), shape), (1, 0, 2))
+        bias = super().score_bias(context, query_length, key_length)
+        if bias is None:
+            return scores
+        if len(bias.shape) == 2:
+            bias = skew_distances(bias, query_length, key_length, index)
+        return scores + ops.cast(bias, scores.dtype)
 
     def get_config(self):
         """Returns the constructor arguments."""
-        config = {**super().get_config(), "max_length": self.max_length}
-        # Not arguments of this layer.
-        for name in ("kernel_size", "shared_query_key", "initializer_scale"):
-            del config[name]
-        return config
+        return {**super().get_config(), "max_length": self.max_length}

@@ -73,7 +73,7 @@ class T5RelativePositionBias(Layer):
     def by_distance(self):
         """Returns the biases of the distances `0 .. max_distance`, `[H, max_distance + 1]`.
 
-        Longer distances have the last one. `expand_distances` makes the matrix of it.
+        Longer distances have the last one. `skew_distances` turns them into a matrix.
         """
         distances = ops.arange(self.max_distance + 1, dtype="int32")
         one_hot = ops.one_hot(self.bucket(distances), self.num_buckets, dtype=self.compute_dtype)
@@ -82,7 +82,7 @@ class T5RelativePositionBias(Layer):
 
     def call(self, query_length, key_length, offset=0):
         """Returns the biases of all queries against all keys."""
-        return expand_distances(self.by_distance(), query_length, key_length, offset)
+        return skew_distances(self.by_distance(), query_length, key_length, offset)
 
     def compute_output_spec(self, query_length, key_length, offset=0):
         """Returns the spec of `[H, T, S]`."""
@@ -100,7 +100,7 @@ class T5RelativePositionBias(Layer):
         }
 
 
-def expand_distances(distance_bias, query_length, key_length, offset=0):
+def skew_distances(distance_bias, query_length, key_length, offset=0):
     """Lays biases by distance out as a matrix of queries against keys.
 
     Args:
@@ -123,17 +123,17 @@ def expand_distances(distance_bias, query_length, key_length, offset=0):
     (heads, num_distances), count = distance_bias.shape, query_length + key_length - 1
     one_hot = _one_hot(offset + query_length, count, num_distances, distance_bias.dtype)
     window = ops.matmul(distance_bias, ops.transpose(one_hot))
-    # With a power of two the compiler, which makes each bias anew wherever it is used, has no
+    # With a power of two the compiler, which computes each bias again wherever it is used, has no
     # divisions to do.
     period = 2 ** count.bit_length() if isinstance(count, int) else count + 1
     padded = ops.pad(window, ((0, 0), (0, period - count)))
     repeated = ops.tile(padded, (1, query_length))[:, : query_length * (period - 1)]
-    skewed = ops.reshape(repeated, (heads, query_length, period - 1))
-    return skewed[:, :, query_length - 1 : count]
+    rows = ops.reshape(repeated, (heads, query_length, period - 1))
+    return rows[:, :, query_length - 1 : count]
 
 
-def fold_distances(matrix, offset, num_distances):
-    """Sums a matrix over queries and keys of the same distance: `expand_distances` transposed.
+def unskew_distances(matrix, offset, num_distances):
+    """Sums a matrix over queries and keys of the same distance: `skew_distances` transposed.
 
     Args:
         matrix: `[H, T, S]`.
@@ -145,8 +145,8 @@ def fold_distances(matrix, offset, num_distances):
     """
     heads, query_length, key_length = ops.shape(matrix)
     count = query_length + key_length - 1
-    skewed = ops.pad(matrix, ((0, 0), (0, 0), (query_length - 1, 0)))
-    repeated = ops.reshape(skewed, (heads, query_length * count))
+    padded = ops.pad(matrix, ((0, 0), (0, 0), (query_length - 1, 0)))
+    repeated = ops.reshape(padded, (heads, query_length * count))
     repeated = ops.pad(repeated, ((0, 0), (0, query_length)))
     window = ops.sum(ops.reshape(repeated, (heads, query_length, count + 1)), axis=1)[:, :count]
     return ops.matmul(window, _one_hot(offset + query_length, count, num_distances, matrix.dtype))

@@ -2,12 +2,11 @@
 
 import keras
 
+from primer_tf._compat import in_xla_context
+
 
 def compiled_by_xla():
     """Returns true on JAX, and on TensorFlow inside a function with `jit_compile=True`."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-
-        return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        return in_xla_context()
     return keras.backend.backend() == "jax"

@@ -5,6 +5,7 @@ from keras_hub.models import Backbone
 
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import (
+    CausalSelfAttention,
     DecoderStack,
     EvolvedConvolution,
     FeedForward,
@@ -24,15 +25,19 @@ def _pick(arguments, *names):
     return {name: arguments[name] for name in names}
 
 
+def _attention(a):
+    shared = _pick(a, "num_heads", "head_dim", "shared_query_key", "initializer_scale")
+    if a["kernel_size"] is None:
+        return CausalSelfAttention, shared
+    return MultiDConvHeadAttention, {**shared, "kernel_size": a["kernel_size"]}
+
+
 # What a block can be made of, and which layer each name stands for, given a backbone's arguments.
 SUBLAYERS = {
-    "attention": lambda a: (
-        MultiDConvHeadAttention,
-        _pick(a, "num_heads", "head_dim", "kernel_size", "shared_query_key", "initializer_scale"),
-    ),
+    "attention": lambda a: _attention(a),
     "double_heads_attention": lambda a: (
-        MultiDConvHeadAttention,
-        {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2, "kernel_size": None},
+        CausalSelfAttention,
+        {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2},
     ),
     "synthesizer_attention": lambda a: (
         SynthesizerAttention,

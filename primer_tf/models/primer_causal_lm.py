@@ -276,9 +276,13 @@ class PrimerCausalLM(SavedTraining, FusedLossCausalLM):
         x, cache = self._extend_cache(token_ids, cache, cache_update_index)
         return self._logits(x), x, cache
 
-    def _extend_cache(self, token_ids, cache, cache_update_index):
-        x = self.backbone.token_embedding(token_ids)
-        return self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
+    def _extend_cache(self, token_ids, cache, cache_update_index, decoding_weights=None):
+        return self.backbone.decoder(
+            self.backbone.token_embedding(token_ids),
+            cache=cache,
+            cache_update_index=cache_update_index,
+            decoding_weights=decoding_weights,
+        )
 
     def _head_for_loops(self):
         """Returns `_logits` for a loop's body; the embedding is transposed once, outside it."""
@@ -351,25 +355,24 @@ class PrimerCausalLM(SavedTraining, FusedLossCausalLM):
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
         hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
         start = ops.min(lengths)
-        head = self._head_for_loops()
+        head, weights = self._head_for_loops(), self.backbone.decoder.decoding_weights()
 
         def next(prompt, cache, index):
             # The token to feed is the one before the token to predict.
             before = ops.slice(prompt, (0, index - 1), (ops.shape(prompt)[0], 1))
-            hidden_states, cache = self._extend_cache(before, cache, index - 1)
+            hidden_states, cache = self._extend_cache(before, cache, index - 1, weights)
             return head(hidden_states)[:, 0], hidden_states[:, 0], cache
 
-        with self.backbone.decoder.laid_out_for_decoding():
-            token_ids = self.sampler(
-                next=next,
-                prompt=token_ids,
-                cache=cache,
-                index=start,
-                mask=padding_mask,
-                stop_token_ids=stop_token_ids,
-                hidden_states=hidden_states,
-                model=self,
-            )
+        token_ids = self.sampler(
+            next=next,
+            prompt=token_ids,
+            cache=cache,
+            index=start,
+            mask=padding_mask,
+            stop_token_ids=stop_token_ids,
+            hidden_states=hidden_states,
+            model=self,
+        )
         if stop_token_ids is None:
             return {
                 "token_ids": token_ids,

@@ -10,8 +10,8 @@ from keras import ops
 from layers.helpers import numpy, value_and_gradients
 
 from primer_tf.layers import (
+    CausalSelfAttention,
     EvolvedConvolution,
-    MultiDConvHeadAttention,
     SwitchFeedForward,
     SynthesizerAttention,
     T5RelativePositionBias,
@@ -112,7 +112,7 @@ def test_double_heads_attention(tf1_process, index):
         0: (4, 4, "DoubleHeadsAttentionLayer/double_heads_attention"),
         2: (2, 8, "SelfAttention"),
     }[index]
-    layer = MultiDConvHeadAttention(heads, size, kernel_size=None, name="attention")
+    layer = CausalSelfAttention(heads, size, name="attention")
     compare(tf1_process, "tiny_evolved_transformer", index, layer, scope, ATTENTION, PADDED)
 
 

@@ -22,7 +22,7 @@ def forward(layer, x, read=numpy):
         return reference.layer_norm(x, read(layer.gamma), read(layer.beta))
     if isinstance(layer, layers.PrimerNormalization):
         return reference.primer_norm(x, read(layer.scale), read(layer.bias))
-    if isinstance(layer, layers.MultiDConvHeadAttention):
+    if isinstance(layer, layers.CausalSelfAttention):
         return attention(layer, x, read)
     if isinstance(layer, layers.EvolvedConvolution):
         return evolved_convolution(layer, x, read)
@@ -39,8 +39,9 @@ def attention(layer, x, read=numpy, **kwargs):
     weights = {name: read(dense.kernel) for name, dense in layer.projections.items()}
     if layer.shared_query_key:
         weights["query"] = read(layer.query_dense.kernel)
-    for name, conv in layer.convolutions.items():
-        weights[f"{name}_conv"] = [read(tap) for tap in conv.taps]
+    if isinstance(layer, layers.MultiDConvHeadAttention):
+        for name, conv in layer.convolutions.items():
+            weights[f"{name}_conv"] = [read(tap) for tap in conv.taps]
     if isinstance(layer, layers.SynthesizerAttention):
         weights["synthetic_scores"] = read(layer.synthetic_scores)
     weights["attention_output"] = read(layer.output_dense.kernel)
@@ -102,7 +103,7 @@ def stack(layer, x, read=numpy):
     for index, sublayer in enumerate(sublayers):
         pre = layer.placement == "pre" or (layer.placement == "alternating" and index % 2 == 0)
         z = normalize(sublayer.norm, y) if pre else y
-        if isinstance(sublayer.layer, layers.MultiDConvHeadAttention):
+        if isinstance(sublayer.layer, layers.CausalSelfAttention):
             z = attention(sublayer.layer, z, read, bias=biases[sublayer.layer.num_heads])
         else:
             z = forward(sublayer.layer, z, read)

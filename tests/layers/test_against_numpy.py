@@ -9,6 +9,7 @@ from layers.reference_forward import attention, evolved_convolution, forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
+    CausalSelfAttention,
     CausalSeparableConv1D,
     DecoderStack,
     EvolvedConvolution,
@@ -46,7 +47,7 @@ def test_squared_relu_by_hand():
 
 
 def test_squared_relu_by_name_in_a_keras_layer(x):
-    layer = keras.layers.Dense(CHANNELS, "squared_relu", kernel_initializer="identity")
+    layer = keras.layers.Dense(CHANNELS, squared_relu, kernel_initializer="identity")
     np.testing.assert_allclose(numpy(layer(x)), reference.squared_relu(x), **TOLERANCE)
     revived = keras.layers.Dense.from_config(layer.get_config())
     assert revived.activation is squared_relu
@@ -134,9 +135,11 @@ def test_relative_position_bias(lengths):
 @pytest.mark.parametrize("kernel_size", [None, 1, 3])
 @pytest.mark.parametrize("mask", MASKS)
 def test_attention(x, shared_query_key, kernel_size, mask):
-    layer = MultiDConvHeadAttention(
-        HEADS, head_dim=5, kernel_size=kernel_size, shared_query_key=shared_query_key
-    )
+    options = {"head_dim": 5, "shared_query_key": shared_query_key}
+    if kernel_size is None:
+        layer = CausalSelfAttention(HEADS, **options)
+    else:
+        layer = MultiDConvHeadAttention(HEADS, kernel_size=kernel_size, **options)
     layer.build(x.shape)
     randomize(layer)
     bias = np.random.default_rng(2).standard_normal((HEADS, LENGTH, LENGTH)).astype("float32")
@@ -221,9 +224,9 @@ def test_decoder_stack(x, normalization, placement, shared):
 def test_evolved_transformer_block(x):
     """Attention of two numbers of heads in one stack: a table of position biases for each."""
     layers = [
-        MultiDConvHeadAttention(6, 2, kernel_size=None),
+        CausalSelfAttention(6, 2),
         EvolvedConvolution(),
-        MultiDConvHeadAttention(3, 4, kernel_size=None),
+        CausalSelfAttention(3, 4),
         FeedForward(10, "swish"),
     ]
     stack = DecoderStack(layers, num_blocks=2)

@@ -1,4 +1,4 @@
-"""Attention by spans against attention with whole matrices."""
+"""Attention by query blocks against attention with whole matrices."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from layers.helpers import numpy, randomize, value_and_gradients
 from layers.reference_forward import attention
 
 from primer_tf.layers import MultiDConvHeadAttention, T5RelativePositionBias, causal_attention
-from primer_tf.layers.t5_relative_position_bias import expand_distances, fold_distances
+from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
 
 BATCH, LENGTH, CHANNELS, HEADS = 2, 11, 12, 3
 RNG = np.random.default_rng(0)
@@ -30,9 +30,9 @@ def matrix_by_definition(bias, offset=0):
 
 
 @pytest.fixture(params=[1, 3, 4], autouse=True)
-def spans(request, monkeypatch):
-    """A span a query but for the limit of 8; four spans, the last one not full; two."""
-    monkeypatch.setattr(causal_attention, "SPAN_LENGTH", request.param)
+def query_blocks(request, monkeypatch):
+    """One block for each query, up to the limit of 8; four, the last one not full; two."""
+    monkeypatch.setattr(causal_attention, "QUERY_BLOCK", request.param)
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -48,7 +48,7 @@ def test_against_numpy_and_the_gradients_of_whole_matrices(mask, shared_query_ke
 
     def output(whole_matrix):
         x, bias = (1.0 * variable for variable in variables[-2:])
-        bias = expand_distances(bias, LENGTH, LENGTH) if whole_matrix else bias
+        bias = skew_distances(bias, LENGTH, LENGTH) if whole_matrix else bias
         return layer(x, position_bias=bias, **MASKS[mask])
 
     expected = attention(layer, X, bias=matrix_by_definition(BIAS), **MASKS[mask])
@@ -60,8 +60,8 @@ def test_against_numpy_and_the_gradients_of_whole_matrices(mask, shared_query_ke
             lambda: ops.sum(output(whole_matrix) * ops.convert_to_tensor(coefficients)), variables
         )[1]
 
-    spans, whole = gradients(False), gradients(True)
-    for a, b in zip(spans, whole, strict=True):
+    blocks, whole = gradients(False), gradients(True)
+    for a, b in zip(blocks, whole, strict=True):
         assert np.abs(b).max() > 1e-3
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
@@ -80,6 +80,6 @@ def test_longer_distances_have_the_last_bias():
 
 def test_folding_is_expanding_transposed():
     matrix = RNG.standard_normal((HEADS, 4, LENGTH)).astype("float32")
-    folded = numpy(fold_distances(ops.convert_to_tensor(matrix), 5, BIAS.shape[1]))
-    expanded = numpy(expand_distances(ops.convert_to_tensor(BIAS), 4, LENGTH, 5))
+    folded = numpy(unskew_distances(ops.convert_to_tensor(matrix), 5, BIAS.shape[1]))
+    expanded = numpy(skew_distances(ops.convert_to_tensor(BIAS), 4, LENGTH, 5))
     assert (folded * BIAS).sum() == pytest.approx((matrix * expanded).sum(), rel=1e-4)

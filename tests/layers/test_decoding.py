@@ -1,12 +1,11 @@
 """Causality, and decoding with a cache against the full forward pass."""
 
-import contextlib
-
 import numpy as np
 import pytest
 from layers.helpers import numpy, randomize
 
 from primer_tf.layers import (
+    CausalSelfAttention,
     DecoderStack,
     EvolvedConvolution,
     FeedForward,
@@ -17,13 +16,13 @@ from primer_tf.layers import (
 
 LENGTH, CHANNELS = 9, 12
 VARIANTS = {
-    "plain": lambda: [MultiDConvHeadAttention(3, kernel_size=None)],
+    "plain": lambda: [CausalSelfAttention(3)],
     "mdha": lambda: [MultiDConvHeadAttention(3, kernel_size=3)],
     "mdha_wide": lambda: [MultiDConvHeadAttention(3, kernel_size=5)],
     "shared": lambda: [MultiDConvHeadAttention(3, kernel_size=3, shared_query_key=True)],
-    "shared_plain": lambda: [MultiDConvHeadAttention(3, kernel_size=None, shared_query_key=True)],
+    "shared_plain": lambda: [CausalSelfAttention(3, shared_query_key=True)],
     "synthesizer": lambda: [SynthesizerAttention(3, max_length=LENGTH + 2)],
-    "evolved": lambda: [EvolvedConvolution(), MultiDConvHeadAttention(6, kernel_size=None)],
+    "evolved": lambda: [EvolvedConvolution(), CausalSelfAttention(6)],
     # With room for all tokens in one expert nothing is dropped.
     "switch": lambda: [
         MultiDConvHeadAttention(3),
@@ -61,11 +60,15 @@ def test_a_token_changes_nothing_before_it(stack, x):
 def test_one_token_at_a_time_equals_the_full_pass(stack, x, joined):
     full = numpy(stack(x))
     cache = stack.build_cache(2, LENGTH + 2)
-    with stack.laid_out_for_decoding() if joined else contextlib.nullcontext():
-        for position in range(LENGTH):
-            token = x[:, position : position + 1]
-            y, cache = stack(token, cache=cache, cache_update_index=position)
-            np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
+    weights = stack.decoding_weights() if joined else None
+    for position in range(LENGTH):
+        y, cache = stack(
+            x[:, position : position + 1],
+            cache=cache,
+            cache_update_index=position,
+            decoding_weights=weights,
+        )
+        np.testing.assert_allclose(numpy(y)[:, 0], full[:, position], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("restart", [1, 2, 4])

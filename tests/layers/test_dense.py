@@ -26,9 +26,9 @@ def in_a_loop(layer, x):
     """Applies a layer inside a compiled loop, where decoding applies it."""
 
     def function(x):
-        with layer.laid_out_for_decoding():
-            first = layer(x)
-            return ops.fori_loop(0, 3, lambda _, y: layer(x), ops.zeros_like(first))
+        rows = layer.decoding_weights()
+        first = layer.project(x, rows)
+        return ops.fori_loop(0, 3, lambda _, y: layer.project(x, rows), ops.zeros_like(first))
 
     return numpy(compiled(function)(ops.convert_to_tensor(x)))
 
