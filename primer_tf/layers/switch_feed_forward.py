@@ -5,16 +5,19 @@ from keras import ops
 
 from primer_tf.layers import activations
 from primer_tf.layers.decoder_layer import PositionMixingLayer
+from primer_tf.layers.expert_dispatch import combine, dispatch, smaller_size
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.sublayer import (
+    LayerCost,
+    MeshVariables,
+    Sublayer,
+    pick,
+    register_sublayer,
+)
 
 # Tokens of one expert that are computed together in decoding.
 BLOCK_SIZE = 32
-
-
-def _least(a, b):
-    """Returns the smaller of two sizes, each an integer or a tensor."""
-    return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -152,7 +155,7 @@ class SwitchFeedForward(PositionMixingLayer):
         tokens = ops.reshape(x, (-1, x.shape[-1]))
         logits = self._router_logits(tokens, training)
         if context.cache is not None:
-            y = self._apply_in_blocks(tokens, logits, _least(ops.shape(x)[1], BLOCK_SIZE))
+            y = self._apply_in_blocks(tokens, logits, smaller_size(ops.shape(x)[1], BLOCK_SIZE))
         else:
             mask = context.padding_mask
             real = None if mask is None else ops.reshape(mask, (-1,))
@@ -200,10 +203,10 @@ class SwitchFeedForward(PositionMixingLayer):
         dispatch_index = ops.where(kept, first + position_in_expert, self.num_experts * rows)
 
         dispatch_index, gate = ops.reshape(dispatch_index, (-1,)), ops.reshape(gate, (-1, 1))
-        inputs = self._dispatch(tokens, dispatch_index, self.num_experts * rows)
+        inputs = dispatch(tokens, dispatch_index, self.num_experts * rows)
         inputs = ops.reshape(inputs, (self.num_experts, rows, tokens.shape[-1]))
         outputs = self._expert(inputs, *self._kernels(), training=training)
-        return self._combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
+        return combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 
     def _apply_in_blocks(self, tokens, logits, block):
         """Applies the experts to all tokens `[N, C]`, `block` tokens of one expert at a time."""
@@ -217,7 +220,7 @@ class SwitchFeedForward(PositionMixingLayer):
         ends = ops.cumsum(blocks_of_expert)
         dispatch_index = ops.take(ends - blocks_of_expert, expert) * block + position_in_expert
         # There are never more than this, however the tokens are spread.
-        blocks = _least(count, (count + self.num_experts * (block - 1)) // block)
+        blocks = smaller_size(count, (count + self.num_experts * (block - 1)) // block)
         expert_of_block = ops.sum(
             ops.cast(ops.arange(blocks, dtype="int32")[:, None] >= ends[None, :], "int32"), axis=-1
         )
@@ -227,10 +230,10 @@ class SwitchFeedForward(PositionMixingLayer):
             inputs, expert = arguments
             return self._expert(inputs, *(ops.take(k, expert, axis=0) for k in self._kernels()))
 
-        inputs = self._dispatch(tokens, dispatch_index, blocks * block)
+        inputs = dispatch(tokens, dispatch_index, blocks * block)
         inputs = ops.reshape(inputs, (blocks, block, tokens.shape[-1]))
         outputs = ops.map(apply, (inputs, expert_of_block))
-        return self._combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
+        return combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 
     def _groups(self, count):
         """Returns how many groups there are of `count` tokens, and their size."""
@@ -264,21 +267,6 @@ class SwitchFeedForward(PositionMixingLayer):
             loss = loss + self.router_z_loss * ops.sum(squares * real) / ops.sum(real)
         return loss
 
-    def _dispatch(self, tokens, dispatch_index, rows):
-        """Returns the inputs of the experts, `[rows, C]`; rows that no token fills are zeros.
-
-        A token whose `dispatch_index` is `rows` goes to no expert.
-        """
-        count = ops.shape(tokens)[0]
-        token = ops.arange(1, count + 1, dtype="int32")
-        token_of_row = ops.scatter(dispatch_index[:, None], token, (rows + 1,))[:rows]
-        return ops.take(ops.pad(tokens, ((1, 0), (0, 0))), token_of_row, axis=0)
-
-    def _combine(self, outputs, dispatch_index):
-        """Returns for each token the output of its expert, zeros if it went to none."""
-        outputs = ops.reshape(outputs, (-1, outputs.shape[-1]))
-        return ops.take(ops.pad(outputs, ((0, 1), (0, 0))), dispatch_index, axis=0)
-
     def _kernels(self):
         kernels = [self.intermediate_kernel, self.output_kernel]
         kernels += [self.linear_kernel] if self.gated else []
@@ -310,3 +298,51 @@ class SwitchFeedForward(PositionMixingLayer):
             "router_z_loss": self.router_z_loss,
             "initializer_scale": self.initializer_scale,
         }
+
+
+def _cost(arguments):
+    channels, width = arguments["hidden_dim"], arguments["intermediate_dim"]
+    experts, gated = arguments["num_experts"], arguments["gated"]
+    expert = (3 if gated else 2) * channels * width
+    router = channels * experts
+    # Inputs and outputs of the experts are copies, for as many tokens as they have room for.
+    copies = round(arguments["capacity_factor"] * ((4 if gated else 2) * width + 2 * channels))
+    return LayerCost(
+        parameters=experts * expert + router,
+        flops=2 * (expert + router),
+        activations=3 * experts + copies,
+        inactive=(experts - 1) * expert,
+    )
+
+
+def _axes(arguments):
+    names = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
+    return {
+        "router_kernel": ("hidden", None),
+        **{f"{name}_kernel": ("experts", "hidden", "mlp") for name in names},
+        "output_kernel": ("experts", "mlp", "hidden"),
+    }
+
+
+def _mesh(arguments):
+    kernels = {"intermediate": "wi"}
+    if arguments["gated"]:
+        kernels = {"intermediate": "wi_0", "linear": "wi_1"}
+    names = {f"{k}_kernel": f"{m}/kernel" for k, m in {**kernels, "output": "wo"}.items()}
+    return MeshVariables("MoE1D", {"router_kernel": "switch_gating/kernel", **names})
+
+
+_OPTIONS = (
+    "intermediate_dim num_experts activation gated capacity_factor eval_capacity_factor "
+    "min_expert_capacity group_size router_jitter load_balance_loss router_z_loss "
+    "initializer_scale"
+)
+SWITCH_FEED_FORWARD = register_sublayer(
+    Sublayer(
+        name="switch_feed_forward",
+        layer=lambda a: (SwitchFeedForward, pick(a, *_OPTIONS.split())),
+        cost=_cost,
+        axes=_axes,
+        mesh=_mesh,
+    )
+)

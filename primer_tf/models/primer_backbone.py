@@ -4,16 +4,9 @@ import keras
 from keras_hub.models import Backbone
 
 from primer_tf.keywords import check_keywords, parameter_names
-from primer_tf.layers import (
-    CausalSelfAttention,
-    DecoderStack,
-    EvolvedConvolution,
-    FeedForward,
-    MultiDConvHeadAttention,
-    SwitchFeedForward,
-    SynthesizerAttention,
-)
+from primer_tf.layers import DecoderStack
 from primer_tf.layers.layer import freeze_sublayers
+from primer_tf.layers.sublayer import check_block, make_sublayer
 from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
 from primer_tf.zoo.presets import preset_arguments, preset_names
 
@@ -21,70 +14,6 @@ from primer_tf.zoo.presets import preset_arguments, preset_names
 MODEL_KEYWORDS = ("name", "trainable")
 
 
-def _pick(arguments, *names):
-    return {name: arguments[name] for name in names}
-
-
-def _attention(a):
-    shared = _pick(a, "num_heads", "head_dim", "shared_query_key", "initializer_scale")
-    if a["kernel_size"] is None:
-        return CausalSelfAttention, shared
-    return MultiDConvHeadAttention, {**shared, "kernel_size": a["kernel_size"]}
-
-
-# What a block can be made of, and which layer each name stands for, given a backbone's arguments.
-SUBLAYERS = {
-    "attention": lambda a: _attention(a),
-    "double_heads_attention": lambda a: (
-        CausalSelfAttention,
-        {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2},
-    ),
-    "synthesizer_attention": lambda a: (
-        SynthesizerAttention,
-        {**_pick(a, "num_heads", "head_dim"), "max_length": a["synthesizer_length"]},
-    ),
-    "evolved_convolution": lambda a: (EvolvedConvolution, {}),
-    "feed_forward": lambda a: (
-        FeedForward,
-        _pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
-    ),
-    "switch_feed_forward": lambda a: (
-        SwitchFeedForward,
-        {
-            **_pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
-            **_pick(a, "num_experts", "capacity_factor", "eval_capacity_factor"),
-            **_pick(a, "min_expert_capacity", "group_size", "router_jitter"),
-            **_pick(a, "load_balance_loss", "router_z_loss"),
-        },
-    ),
-}
-
-
-def make_sublayer(name, arguments):
-    """Returns the layer called `name` in a block, given the arguments of a backbone."""
-    layer, kwargs = SUBLAYERS[name](arguments)
-    return layer(name=name, dropout=arguments["dropout"], **kwargs)
-
-
-def check_block(arguments):
-    """Raises `ValueError` if sublayers are unknown, or do not go with a backbone's arguments."""
-    block = arguments["block"]
-    unknown = [name for name in block if name not in SUBLAYERS]
-    if unknown:
-        raise ValueError(
-            f"Unknown sublayer {unknown[0]!r} in `block`. Known ones: {', '.join(SUBLAYERS)}."
-        )
-    if "double_heads_attention" in block and arguments["head_dim"] % 2:
-        raise ValueError(
-            "Double-heads attention halves `head_dim`, which must be even; received "
-            f"{arguments['head_dim']}."
-        )
-    longest, positions = arguments["max_sequence_length"], arguments["synthesizer_length"]
-    if "synthesizer_attention" in block and longest > positions:
-        raise ValueError(
-            f"`max_sequence_length` {longest} is beyond the {positions} positions for which "
-            "Synthesizer attention has learned scores (`synthesizer_length`)."
-        )
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -257,9 +186,14 @@ class PrimerBackbone(Backbone):
         self.transformer_layers = decoder.blocks
         freeze_sublayers(self)  # Keras applied `trainable` before the model had any
 
+    @property
+    def arguments(self):
+        """The arguments that shape the model, as a dict."""
+        return {name: getattr(self, name) for name in self._argument_names}
+
     def get_config(self):
         """Returns the constructor arguments."""
-        return {**super().get_config(), **{key: getattr(self, key) for key in self._argument_names}}
+        return {**super().get_config(), **self.arguments}
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):

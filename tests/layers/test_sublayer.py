@@ -1,0 +1,84 @@
+"""What each kind of sublayer declares, against the layer that it stands for."""
+
+import math
+
+import keras
+import pytest
+
+from primer_tf.layers.sublayer import (
+    Sublayer,
+    get_sublayer,
+    make_sublayer,
+    register_sublayer,
+    sublayer_names,
+)
+
+CHANNELS = 12
+ARGUMENTS = {
+    "hidden_dim": CHANNELS,
+    "num_heads": 3,
+    "head_dim": 4,
+    "kernel_size": 3,
+    "shared_query_key": False,
+    "initializer_scale": 1.0,
+    "intermediate_dim": 10,
+    "activation": "relu",
+    "gated": False,
+    "dropout": 0.0,
+    "max_sequence_length": 8,
+    "synthesizer_length": 9,
+    "num_experts": 4,
+    "capacity_factor": 1.0,
+    "eval_capacity_factor": 1.0,
+    "min_expert_capacity": 1,
+    "group_size": 16,
+    "router_jitter": 0.0,
+    "load_balance_loss": 0.0,
+    "router_z_loss": 0.0,
+}
+OPTIONS = {
+    "default": {},
+    "plain": {"kernel_size": None},
+    "shared": {"shared_query_key": True},
+    "gated": {"gated": True},
+}
+KINDS = [
+    "attention",
+    "double_heads_attention",
+    "synthesizer_attention",
+    "evolved_convolution",
+    "feed_forward",
+    "switch_feed_forward",
+]
+
+
+def cache_size(layer, length):
+    nest = layer.build_cache(1, length) if layer.mixes_positions else ()
+    return sum(math.prod(leaf.shape) for leaf in keras.tree.flatten(nest))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("name", KINDS)
+def test_declaration_describes_the_layer(name, options):
+    arguments = {**ARGUMENTS, **OPTIONS[options]}
+    kind, layer = get_sublayer(name), make_sublayer(name, arguments)
+    layer.build((None, None, CHANNELS))
+    shapes = {w.path.removeprefix(f"{name}/"): w.shape for w in layer.weights}
+    assert {path: len(shape) for path, shape in shapes.items()} == {
+        path: len(axes) for path, axes in kind.axes(arguments).items()
+    }
+    assert shapes.keys() <= kind.mesh(arguments).names.keys()
+    cost = kind.cost(arguments)
+    assert cost.parameters == layer.count_params()
+    assert cost.cache_values == cache_size(layer, 8) - cache_size(layer, 7)
+    assert (kind.num_heads and kind.num_heads(arguments)) == getattr(layer, "num_heads", None)
+
+
+def test_all_kinds_are_tested():
+    assert sorted(KINDS) == sorted(sublayer_names())
+
+
+def test_a_name_is_taken_once():
+    kind = get_sublayer("attention")
+    with pytest.raises(ValueError, match="'attention' already; choose another name"):
+        register_sublayer(Sublayer("attention", kind.layer, kind.cost, kind.axes))
