@@ -155,6 +155,21 @@ def test_decoding_without_capacity_is_the_definition(shape):
     np.testing.assert_allclose(numpy(actual), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_decoding_has_room_for_the_most_blocks_that_tokens_can_need():
+    """Of 140 tokens 33, 33 and 74: the last token of each expert needs a block of its own."""
+    layer = make(gated=True)
+    pool = inputs(batch=1, length=2000)[0]
+    expert = (pool @ numpy(layer.router_kernel.value)).argmax(axis=-1)
+    chosen = [np.flatnonzero(expert == e)[:n] for e, n in enumerate((33, 33, 74))]
+    assert [len(rows) for rows in chosen] == [33, 33, 74]
+    x = pool[np.concatenate(chosen)].reshape(2, 70, CHANNELS)
+    definition = make(gated=True, eval_capacity_factor=3.0)
+    for weight, value in zip(definition.weights, layer.weights, strict=True):
+        weight.assign(value)
+    expected, _, _ = switch_feed_forward(definition, x)
+    np.testing.assert_allclose(numpy(layer(x, cache=())[0]), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_token_changes_nothing_before_it_in_its_row():
     """Its expert may get full earlier, but only for those that come later."""
     layer = make(eval_capacity_factor=0.7)

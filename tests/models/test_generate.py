@@ -82,29 +82,8 @@ def test_beam_of_one_is_greedy(model, preprocessor):
 
 
 @one_cache
-def test_beam_finds_a_likelier_text_than_greedy(model, preprocessor):
-    """Scored by full forward passes, not by the sampler's own sums."""
-    import keras_hub
-
-    inputs = preprocessor.generate_preprocess(["In the", "And God", "And"], sequence_length=10)
-    lengths = ops.convert_to_numpy(inputs["padding_mask"]).sum(axis=1)
-    inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
-    likelihoods = []
-    for sampler in ("greedy", keras_hub.samplers.BeamSampler(num_beams=8)):
-        model.compile(sampler=sampler, jit_compile=False)
-        ids = model.make_generate_function()(inputs, stop_token_ids=None)["token_ids"]
-        ids = ops.convert_to_numpy(ids)
-        log_probs = ops.convert_to_numpy(ops.log_softmax(full_logits(model, ids)))
-        taken = np.take_along_axis(log_probs[:, :-1], ids[:, 1:, None], axis=-1)[..., 0]
-        new = np.arange(1, ids.shape[1])[None] >= lengths[:, None]
-        likelihoods.append((taken * new).sum(axis=1))
-    assert np.mean(likelihoods[1] - likelihoods[0]) > -1e-3
-    assert (likelihoods[1] >= likelihoods[0] - 1e-3).sum() >= 2
-
-
-@one_cache
 @pytest.mark.parametrize("sampler", ["top_k", "top_p", "random", "contrastive"])
-def test_every_sampler_keeps_the_prompt(model, sampler):
+def test_every_sampler_keeps_the_prompts_of_a_ragged_batch(model, sampler):
     model.compile(sampler=sampler, jit_compile=False)
     for prompt, text in zip(PROMPTS, model.generate(PROMPTS, max_length=LENGTH), strict=True):
         assert text.startswith(prompt)
