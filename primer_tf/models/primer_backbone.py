@@ -14,8 +14,6 @@ from primer_tf.zoo.presets import preset_arguments, preset_names
 MODEL_KEYWORDS = ("name", "trainable")
 
 
-
-
 @keras.saving.register_keras_serializable(package="primer_tf")
 class PrimerBackbone(Backbone):
     """Decoder-only Transformer body: embedding and decoder stack (Primer, section 4).
