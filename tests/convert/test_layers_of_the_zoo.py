@@ -60,7 +60,7 @@ def compare(tf1_process, model, index, layer, scope, names, real, bindings=(), t
     variables = {f"{layer.name}/{v.path.split(layer.name + '/')[-1]}": v for v in layer.weights}
     prefix = f"transformer/block_000/layer_{index:03d}/{scope}/"
     mesh_names = {f"{layer.name}/{ours}": prefix + theirs for theirs, ours in names.items()}
-    table = T5RelativePositionBias(getattr(layer, "num_heads", 1))
+    table = T5RelativePositionBias(layer.num_heads or 1)
     bias = prefix + "relative_attention_bias"
     if bias in expected["weights"]:
         table.build()
