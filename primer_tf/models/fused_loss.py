@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution
 from keras.src.utils.tracking import no_automatic_dependency_tracking
-from keras_hub.models import CausalLM
 
 from primer_tf.errors import UserError
 from primer_tf.layers.linear_cross_entropy import (
@@ -22,8 +21,8 @@ from primer_tf.training.next_token_loss import NextTokenLoss
 FUSED_LOSS = "primer_tf/fused_loss"
 
 
-class FusedLossCausalLM(CausalLM):
-    """A `CausalLM` whose `fit` and `evaluate` make the loss straight from hidden states.
+class FusedLoss:
+    """`fit` and `evaluate` of a `CausalLM` make the loss straight from hidden states; a mixin.
 
     They do so for a `NextTokenLoss` that averages, without `loss_weights`, with no metric but a
     weighted `SparseCategoricalAccuracy`, for labels `[B, T]` and weights of two dimensions; `fit`
@@ -31,7 +30,7 @@ class FusedLossCausalLM(CausalLM):
     other cases, and in subclasses with their own `call`, `compute_loss` or `compute_metrics`, Keras
     makes the same loss and metrics from logits.
 
-    A subclass has a `backbone` with a `token_embedding`, and the methods `_scaled` and
+    The model has a `backbone` with a `token_embedding`, and the methods `_scaled` and
     `_head_for_loops`.
     """
 
@@ -86,7 +85,7 @@ class FusedLossCausalLM(CausalLM):
             and _may_be_equal(y.shape, x["token_ids"].shape)
             and (sample_weight is None or _rank(sample_weight) == 2)
             and not any(
-                getattr(type(self), name) is not getattr(FusedLossCausalLM, name)
+                getattr(type(self), name) is not getattr(FusedLoss, name)
                 for name in ("call", "compute_loss", "compute_metrics")
             )
         )

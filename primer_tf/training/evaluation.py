@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from primer_tf.models.compiled_functions import describe
 from primer_tf.training.jit import jit_compile_by_default
 
 
@@ -84,6 +85,13 @@ class RowSums(keras.Model):
     def __init__(self, model):
         super().__init__()
         self.model = model
+        self._compiled_for = None
+
+    def make_predict_function(self, force=False):
+        """Returns the function for a batch, compiled again if the model has changed."""
+        changed = self._compiled_for not in (None, now := describe(self.model))
+        self._compiled_for = now
+        return super().make_predict_function(force or changed)
 
     def call(self, inputs):
         """Returns `[B, 2]`."""

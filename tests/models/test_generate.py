@@ -120,11 +120,11 @@ def test_length_beyond_the_model(model):
 @one_of_each_cache
 def test_a_prompt_longer_than_a_chunk(model, preprocessor, monkeypatch):
     """Chunks that do not divide the length: the last one runs some positions again."""
-    from primer_tf.models import primer_causal_lm
+    from primer_tf.models import cached_generation
 
     model.compile(sampler="greedy", jit_compile=False)
     texts = model.generate(PROMPTS, max_length=LENGTH)
-    monkeypatch.setattr(primer_causal_lm, "PREFILL_CHUNK", 5)
+    monkeypatch.setattr(cached_generation, "PREFILL_CHUNK", 5)
     model.compile(sampler="greedy", jit_compile=False)
     assert model.generate(PROMPTS, max_length=LENGTH) == texts
 

@@ -1,0 +1,139 @@
+"""Generation with a cache of what the model has seen."""
+
+from keras import ops
+
+from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
+
+# Positions of a prompt that run at once: enough rows for fast matrix products.
+PREFILL_CHUNK = 64
+
+
+class CachedGeneration:
+    """Generation of a `CausalLM` with the cache of its backbone's `decoder`; a mixin.
+
+    The model has a `backbone` with a `token_embedding` and a `decoder`, and the methods `_scaled`
+    and `_logits`.
+    """
+
+    def call_with_cache(self, token_ids, cache, cache_update_index):
+        """Runs the model on tokens that follow those already in a cache.
+
+        Args:
+            token_ids: `[B, T]` integers.
+            cache: What `build_cache` or an earlier call returned.
+            cache_update_index: Position of the first of them.
+
+        Returns:
+            `(logits, hidden_states, cache)`: `[B, T, V]`, `[B, T, C]`, and the updated cache.
+        """
+        x, cache = self._extend_cache(token_ids, cache, cache_update_index)
+        return self._logits(x), x, cache
+
+    def _extend_cache(self, token_ids, cache, cache_update_index, decoding_weights=None):
+        return self.backbone.decoder(
+            self.backbone.token_embedding(token_ids),
+            cache=cache,
+            cache_update_index=cache_update_index,
+            decoding_weights=decoding_weights,
+        )
+
+    def _head_for_loops(self):
+        """Returns `_logits` for a loop's body; the embedding is transposed once, outside it."""
+        embedding = self.backbone.token_embedding
+        if gains_from_int8_product(embedding):
+            return self._int8_logits
+        if embedding.quantization_mode is not None:
+            return self._logits
+        table = ops.transpose(ops.convert_to_tensor(embedding.embeddings))
+        table = ops.cast(table, embedding.compute_dtype)
+        return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
+
+    def _int8_logits(self, hidden_states):
+        if not is_one_vector(hidden_states):
+            return self._logits(hidden_states)
+        embedding = self.backbone.token_embedding
+        return int8_product(
+            self._scaled(hidden_states),
+            embedding.embeddings,
+            embedding.embeddings_scale,
+            embedding.inputs_quantizer,
+        )
+
+    def _build_cache(self, token_ids, length=None):
+        """Runs the model on prompts, a chunk of positions at a time.
+
+        Args:
+            token_ids: `[B, T]` integers.
+            length: How many positions to run, an integer or a scalar tensor; default: all. Only
+                whole chunks are run, so that one compiled function serves prompts of any length.
+
+        Returns:
+            `(hidden_states, cache)`: `[B, T, C]`, zeros where nothing was run, and the cache.
+        """
+        batch_size, max_length = ops.shape(token_ids)
+        chunk = min(PREFILL_CHUNK, max_length) if isinstance(max_length, int) else max_length
+        hidden_dim = self.backbone.hidden_dim
+
+        def more(index, hidden_states, cache):
+            return index < (max_length if length is None else length)
+
+        def run(index, hidden_states, cache):
+            # The last chunk may start inside the one before: a cache takes positions again.
+            start = ops.minimum(index, max_length - chunk)
+            tokens = ops.slice(token_ids, (0, start), (batch_size, chunk))
+            x, cache = self._extend_cache(tokens, cache, start)
+            return index + chunk, ops.slice_update(hidden_states, (0, start, 0), x), cache
+
+        hidden_states = ops.zeros((batch_size, max_length, hidden_dim), dtype=self.compute_dtype)
+        cache = self.backbone.decoder.build_cache(batch_size, max_length)
+        start = ops.convert_to_tensor(0, dtype="int32")
+        _, hidden_states, cache = ops.while_loop(more, run, (start, hidden_states, cache))
+        return hidden_states, cache
+
+    def generate_step(self, inputs, stop_token_ids=None):
+        """Generates for one batch, as one function that can be compiled.
+
+        Rows may have prompts of different lengths: decoding starts at the shortest, and longer
+        rows keep their own tokens until their prompt ends.
+
+        Args:
+            inputs: Dict of `"token_ids"`, `[B, T]` integers with room for the new tokens, and
+                `"padding_mask"`, `[B, T]`, true on the prompts.
+            stop_token_ids: Ids that end a row, or `None`.
+
+        Returns:
+            Dict of the same keys and shapes, the mask true up to each row's end.
+        """
+        token_ids, padding_mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
+        lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
+        hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
+        start = ops.min(lengths)
+        head, weights = self._head_for_loops(), self.backbone.decoder.decoding_weights()
+
+        def next(prompt, cache, index):
+            # The token to feed is the one before the token to predict.
+            before = ops.slice(prompt, (0, index - 1), (ops.shape(prompt)[0], 1))
+            hidden_states, cache = self._extend_cache(before, cache, index - 1, weights)
+            return head(hidden_states)[:, 0], hidden_states[:, 0], cache
+
+        token_ids = self.sampler(
+            next=next,
+            prompt=token_ids,
+            cache=cache,
+            index=start,
+            mask=padding_mask,
+            stop_token_ids=stop_token_ids,
+            hidden_states=hidden_states,
+            model=self,
+        )
+        if stop_token_ids is None:
+            return {
+                "token_ids": token_ids,
+                "padding_mask": ops.ones_like(token_ids, dtype="bool"),
+            }
+        stops = ops.convert_to_tensor(list(stop_token_ids), dtype=token_ids.dtype)
+        is_stop = ops.any(ops.equal(token_ids[:, :, None], stops), axis=-1)
+        is_stop = ops.cast(ops.logical_and(is_stop, ops.logical_not(padding_mask)), "int32")
+        # True up to and including the first stop token after the prompt.
+        stopped_before = ops.cumsum(is_stop, axis=-1) - is_stop
+        return {"token_ids": token_ids, "padding_mask": ops.equal(stopped_before, 0)}
