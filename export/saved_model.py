@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory, tensorflow_writes
+from primer_tf.literal_paths import check_loadable
 
 
 class ServedPrimer(tf.Module):
@@ -105,7 +106,7 @@ def export_saved_model(model, directory, max_length=None, version=None):
 
     Raises:
         UserError: Not the TensorFlow backend, no preprocessor, a length beyond the model's, or a
-            version that exists.
+            version that exists, or a path that TensorFlow cannot load from.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError("Export needs the TensorFlow backend; set KERAS_BACKEND=tensorflow.")
@@ -115,6 +116,7 @@ def export_saved_model(model, directory, max_length=None, version=None):
     limit = model.backbone.max_sequence_length
     if not 2 <= max_length <= limit:
         raise UserError(f"max_length {max_length} is not between 2 and the model's {limit}.")
+    check_loadable(directory)
     directory = Path(directory)
     if version is None:
         versions = [p.name for p in directory.iterdir()] if directory.is_dir() else []

@@ -115,6 +115,12 @@ def _add_gin_arguments(parser, default):
     parser.add_argument(
         "--gin_param", action="append", default=[], help="binding; may be repeated, as T5's"
     )
+    parser.add_argument(
+        "--gin_location_prefix",
+        type=lambda text: text.split(","),
+        default=[],
+        help="folders with gin files, separated by commas, as T5's",
+    )
 
 
 def _add_sampling_arguments(parser):
@@ -179,11 +185,11 @@ def _train(arguments):
     fields = {field.name for field in dataclasses.fields(RunConfig)}
     given = {key: value for key, value in vars(arguments).items() if key in fields}
     if arguments.resume:
-        if arguments.gin_file or arguments.gin_param:
+        if arguments.gin_file or arguments.gin_param or arguments.gin_location_prefix:
             raise UserError("A resumed run keeps its own gin files; leave --gin_file out.")
         config = dataclasses.replace(load_config(arguments.output), **given)
     else:
-        given = {**_described_run(arguments.gin_file, arguments.gin_param), **given}
+        given = {**_described_run(arguments), **given}
         missing = [f"--{name}" for name in ("preset", "data") if name not in given]
         if missing:
             raise UserError(
@@ -193,18 +199,19 @@ def _train(arguments):
     train(config, arguments.output, resume=arguments.resume)
 
 
-def _described_run(files, bindings):
+def _described_run(arguments):
     """Returns the fields of a `RunConfig` that gin files describe."""
     from primer_tf.zoo import gin_reader
     from primer_tf.zoo.model_arguments import backbone_arguments
     from primer_tf.zoo.resolved_bindings import ResolvedBindings
     from primer_tf.zoo.run_arguments import run_arguments
 
+    files, bindings = arguments.gin_file, arguments.gin_param
     if not files:
         if bindings:
             raise UserError("--gin_param needs --gin_file.")
         return {}
-    resolved = ResolvedBindings(gin_reader.read(files, bindings))
+    resolved = ResolvedBindings(gin_reader.read(files, bindings, arguments.gin_location_prefix))
     architecture = backbone_arguments(resolved)
     return {
         "preset": files[0],
@@ -225,6 +232,7 @@ def _mesh_to_keras(arguments):
         arguments.gin_param,
         arguments.vocabulary,
         arguments.step,
+        location_prefixes=arguments.gin_location_prefix,
     )
 
 

@@ -9,10 +9,16 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from primer_tf.errors import UserError
 
 # The names of what is being written start so; a killed process leaves such files behind.
 PARTIAL = ".partial-"
+
+
+class DamagedFileError(Exception):
+    """A file does not hold what was written to it; the message says how that shows."""
 
 
 @contextmanager
@@ -59,6 +65,29 @@ def atomic_write(path, content):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_npz(path):
+    """Returns the arrays of an `.npz` file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DamagedFileError: It is not there, or its content is damaged.
+        UserError: It cannot be read at present: no permission, too little memory and the like.
+    """
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged file fails in any way it likes
+        number = getattr(error, "errno", None)
+        # A damaged file may point before its own beginning: the seek is invalid.
+        if isinstance(error, MemoryError) or number not in (None, errno.EINVAL, errno.ENOENT):
+            reason = os.strerror(number) if number else "not enough memory"
+            raise UserError(f"Cannot read {path}: {reason}.") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DamagedFileError(reason) from error
 
 
 def check_free_space(path, size):

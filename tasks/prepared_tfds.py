@@ -9,7 +9,8 @@ from primer_tf.errors import UserError
 class PreparedTfds(seqio.TfdsDataSource):
     """A data set as SeqIO's `TfdsDataSource` gives it, if it is there; else one clear error.
 
-    It is looked for in the folder of `--t5_tfds_data_dir`, else in the default one of TFDS.
+    It is looked for in the folder of T5's `--t5_tfds_data_dir`, else in TFDS' own, which the
+    environment variable TFDS_DATA_DIR names.
 
     Args:
       name: the data set's name in TFDS, with its version.
@@ -33,6 +34,7 @@ class PreparedTfds(seqio.TfdsDataSource):
         if not there:
             raise UserError(
                 f"{data.name} is not prepared in {data.data_dir or DATA_DIR}; name the folder that "
-                "holds it with --t5_tfds_data_dir, or prepare it with TensorFlow Datasets."
+                "holds it in TFDS_DATA_DIR or with T5's --t5_tfds_data_dir, or prepare it with "
+                "TensorFlow Datasets."
             )
         return super().get_dataset(*args, **kwargs)

@@ -1,7 +1,8 @@
 """SeqIO tasks for language modeling: the paper's data sets, local text files and the demo text.
 
 All have T5's `lm` objective: tokenized documents are concatenated and cut into chunks of the target
-length, each ended by the end-of-sequence id. Importing this module registers
+length, each ended by the end-of-sequence id. Importing this module registers those of these tasks
+whose names are free:
 
 - `lm1b_autoregressive_language_modeling` (TFDS `lm1b:1.1.0`),
 - `c4_v220_autoregressive_language_modeling` (TFDS `c4/en:3.0.1`),
@@ -27,18 +28,25 @@ from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 MAX_DOCUMENT_TOKENS = 65536
 
 
-def add_task(name, source, text_key="text"):
-    """Registers a language modeling task.
+class OwnTask(seqio.Task):
+    """A task of this package, in whose place the user may register another of the same name."""
+
+    may_be_replaced = True
+
+
+def lm_task(name, source, text_key="text", vocabulary=None):
+    """Returns a language modeling task, which is not registered.
 
     Args:
       name: the task's name.
       source: a `seqio.DataSource` of examples with a string feature `text_key`, a document.
       text_key: the feature's name.
+      vocabulary: a `seqio.Vocabulary`; by default the one that gin chooses.
 
     Returns:
       The `seqio.Task`, whose examples have the feature `targets`.
     """
-    return seqio.TaskRegistry.add(
+    return OwnTask(
         name,
         source=source,
         preprocessors=[
@@ -50,7 +58,9 @@ def add_task(name, source, text_key="text"):
             preprocessors.split_tokens_to_targets_length,
             seqio.preprocessors.append_eos_after_trim,
         ],
-        output_features={"targets": seqio.Feature(ConfiguredVocabulary(), add_eos=True)},
+        output_features={
+            "targets": seqio.Feature(vocabulary or ConfiguredVocabulary(), add_eos=True)
+        },
         metric_fns=[metrics.accuracy, metrics.bleu],
     )
 
@@ -78,10 +88,10 @@ def _local_source():
         train, validation = text_files()
         return text.load_split(train, split, validation)
 
-    return _documents_source(documents)
+    return documents_source(documents)
 
 
-def _documents_source(documents):
+def documents_source(documents):
     """Returns a data source over a function from the split's name to a list of strings."""
 
     def dataset(split, shuffle_files=False, seed=None):
@@ -91,22 +101,35 @@ def _documents_source(documents):
     return seqio.FunctionDataSource(dataset, splits=("train", "validation"))
 
 
-add_task(
-    "lm1b_autoregressive_language_modeling",
-    PreparedTfds(
-        "lm1b:1.1.0", {"train": "train[:98%]", "validation": "train[98%:]", "test": "test"}
+_TASKS = (
+    lm_task(
+        "lm1b_autoregressive_language_modeling",
+        PreparedTfds(
+            "lm1b:1.1.0", {"train": "train[:98%]", "validation": "train[98%:]", "test": "test"}
+        ),
+    ),
+    lm_task(
+        "c4_v220_autoregressive_language_modeling",
+        PreparedTfds("c4/en:3.0.1", ("train", "validation")),
+    ),
+    lm_task(
+        "pg19_autoregressive_language_modeling",
+        PreparedTfds("pg19:0.1.1", ("train", "validation", "test")),
+        text_key="book_text",
+    ),
+    lm_task("text_autoregressive_language_modeling", _local_source()),
+    lm_task(
+        "demo_autoregressive_language_modeling",
+        documents_source(functools.partial(text.load_split, "demo")),
     ),
 )
-add_task(
-    "c4_v220_autoregressive_language_modeling", PreparedTfds("c4/en:3.0.1", ("train", "validation"))
-)
-add_task(
-    "pg19_autoregressive_language_modeling",
-    PreparedTfds("pg19:0.1.1", ("train", "validation", "test")),
-    text_key="book_text",
-)
-add_task("text_autoregressive_language_modeling", _local_source())
-add_task(
-    "demo_autoregressive_language_modeling",
-    _documents_source(functools.partial(text.load_split, "demo")),
-)
+
+
+def register():
+    """Registers the tasks of this module whose names are free."""
+    for task in _TASKS:
+        if task.name not in seqio.TaskRegistry.names():
+            seqio.TaskRegistry.add_provider(task.name, task)
+
+
+register()

@@ -1,10 +1,9 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of paths or
-globs of text files. A path that exists is taken as it is, whatever characters it has.
-
 A file is one document, but for two suffixes, in either case: each line of `.jsonl` is a JSON object
 with a document under the key `text`; `.json` holds the same, or one object, or an array of them.
+With `lm:` before it, as in `lm:demo`, a source is the same text, to be cut into chunks as T5's `lm`
+objective cuts it.
 """
 
 import glob
@@ -17,6 +16,9 @@ from primer_tf.tasks import kjv
 
 # Of a text that comes without a validation split, this much of its end is held out.
 HELD_OUT = 0.05
+
+# Before a source: its chunks are to be T5's.
+LM = "lm:"
 
 TEXT_KEYS = ("text", "book_text", "targets")
 
@@ -38,6 +40,7 @@ def load_split(source, split, validation_source=None):
     """
     if split == "validation" and validation_source is not None:
         source = validation_source
+    source = source.removeprefix(LM)
     if source == "demo":
         try:
             return [text for _, text in kjv.split(split)]

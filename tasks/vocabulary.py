@@ -1,4 +1,7 @@
-"""The vocabulary that every task uses, chosen by gin when it is first needed."""
+"""The vocabularies of tasks: the one that gin chooses, or one that a caller has in hand."""
+
+import os
+import tempfile
 
 import gin
 import seqio
@@ -16,26 +19,43 @@ def sentencepiece_model(path=DEFAULT_SPM_PATH):
 class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
     """A SentencePiece vocabulary with T5's 100 sentinels, at the path that gin gives.
 
-    Tasks are registered before gin files are read; the path is asked for at first use.
+    Tasks are registered before gin files are read, and outlive them: the path is asked for at
+    every use, and SeqIO keeps what it has read from each path.
     """
 
     def __init__(self):
         super().__init__("", extra_ids=DEFAULT_EXTRA_IDS)
 
     def _model_context(self):
-        if self._model is None:
-            self._sentencepiece_model_file = path = sentencepiece_model()
-            try:
-                return super()._model_context()
-            except Exception as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise UserError(
-                    f"Cannot read the vocabulary {path} ({reason}); give the path of a "
-                    "SentencePiece model, as in --gin_param=\"VOCABULARY='my.model'\"."
-                ) from error
-        return super()._model_context()
+        path = self.sentencepiece_model_file
+        try:
+            # Kept in no attribute: SeqIO takes two vocabularies for one if their attributes agree.
+            return seqio.SentencePieceVocabulary(path, self._extra_ids)._model_context()
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"Cannot read the vocabulary {path} ({reason}); give the path of a "
+                "SentencePiece model, as in --gin_param=\"sentencepiece_model.path = 'my.model'\"."
+            ) from error
 
     @property
     def sentencepiece_model_file(self):
         """The path that gin gives."""
         return sentencepiece_model()
+
+
+def vocabulary_of(model, extra_ids=DEFAULT_EXTRA_IDS):
+    """Returns the vocabulary of a SentencePiece model.
+
+    Args:
+      model: the model, as bytes.
+      extra_ids: how many sentinels follow its pieces.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # A new path for each: SeqIO remembers models by it.
+        path = os.path.join(folder, "vocabulary.model")
+        with open(path, "wb") as file:
+            file.write(model)
+        vocabulary = seqio.SentencePieceVocabulary(path, extra_ids)
+        vocabulary.load_model()
+    return vocabulary

@@ -75,6 +75,16 @@ def small_preset(vocabulary, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tfds_folder(tmp_path_factory):
+    """A folder of TFDS data sets, tiny ones by the names of the published tasks' data."""
+    import tiny_tfds
+
+    folder = tmp_path_factory.mktemp("tfds")
+    tiny_tfds.write(str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def tf1_process():
     """The process in which TensorFlow behaves as version 1; see `tf1`."""
     import tf1

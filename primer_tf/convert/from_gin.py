@@ -9,14 +9,15 @@ from primer_tf.zoo.resolved_bindings import ResolvedBindings
 from primer_tf.zoo.run_arguments import dtype_policy
 
 
-def from_gin(files, bindings=(), preprocessor=None, **arguments):
+def from_gin(files, bindings=(), preprocessor=None, location_prefixes=(), **arguments):
     """Returns the Keras model that the gin files of a Mesh TensorFlow model describe.
 
     Args:
-        files: A path or a list of them, as `--gin_file` takes them: looked up in the working
-            directory, then among this package's files (`"models/medium_primer.gin"`).
+        files: A name or a list of them, as `--gin_file` takes them, found as
+            `primer_tf.zoo.gin_search.GinSearch` says: `"mine.gin"`, `"models/medium_primer.gin"`.
         bindings: List of bindings as `--gin_param` takes them (`"num_layers = 6"`).
         preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids.
+        location_prefixes: Folders to search for gin files, as `--gin_location_prefix` takes them.
         **arguments: Arguments of `PrimerBackbone` that override the files.
 
     Returns:
@@ -31,7 +32,7 @@ def from_gin(files, bindings=(), preprocessor=None, **arguments):
     >>> model = primer_tf.from_gin("models/medium_primer.gin", bindings=["num_layers = 6"])
     """
     files = [files] if isinstance(files, str) or not hasattr(files, "__iter__") else files
-    resolved = ResolvedBindings(gin_reader.read(files, bindings))
+    resolved = ResolvedBindings(gin_reader.read(files, bindings, location_prefixes))
     described = backbone_arguments(resolved)
     if resolved.is_bound(known.VARIABLE_DTYPE, "activation_dtype"):
         described["dtype"] = dtype_policy(resolved)

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, CheckpointWriter
 from primer_tf.convert.streaming import stream_weights, without_values
-from primer_tf.convert.to_gin import to_gin
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
 from primer_tf.models import PrimerBackbone, PrimerTokenizer
-from primer_tf.models.primer_backbone import check_preset
+from primer_tf.models.preset_files import check_preset
 from primer_tf.training.t5_adafactor import T5Adafactor
 from primer_tf.training.training_state import slots_of
+from primer_tf.zoo import gin_writer
+from primer_tf.zoo.model_arguments import SENTINELS
 
 
 def keras_to_mesh(preset_dir, model_dir, report=print):
@@ -23,14 +24,15 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
     Args:
         preset_dir: A preset directory; the step and the optimizer's state in it, if any, go along.
         model_dir: Folder of the checkpoint, T5's `--model_dir`. Must hold no other checkpoint.
-        report: Called with a line about what was converted, and one with the flags to use it.
+        report: Called with a line about what was converted, and one with the flags to use it;
+            and with one if T5 cannot use it with this vocabulary.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        UserError: The preset is incomplete, no gin file can describe the model, or `model_dir`
-            holds a checkpoint.
+        UserError: The preset is incomplete, Mesh TensorFlow has no counterpart of an activation or
+            of a loss, or `model_dir` holds a checkpoint.
     """
     model_dir = Path(model_dir)
     if (model_dir / "checkpoint").exists():
@@ -39,7 +41,9 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
     backbone = without_values(
         lambda: PrimerBackbone.from_preset(str(preset_dir), load_weights=False)
     )
-    names, gin_text = mesh_names(backbone), to_gin(backbone)
+    names = mesh_names(backbone)
+    parameters = f"# {backbone.count_params():,} parameters.\n"
+    gin_text = parameters + gin_writer.write(backbone.get_config())
     step, slots = slots_of(preset_dir, backbone.weights, T5Adafactor())
     with CheckpointWriter(model_dir, step) as checkpoint:
         for (path, kind), slot in slots.items():
@@ -48,6 +52,12 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
         atomic_write(model_dir / "vocabulary.model", tokenizer.proto)
         atomic_write(model_dir / "model.gin", gin_text)
     path = model_dir / f"model.ckpt-{step}"
+    pieces, rows = tokenizer.vocabulary_size(), backbone.vocabulary_size
+    if pieces + SENTINELS > rows:
+        report(
+            f"Warning: T5 adds {SENTINELS} sentinels to the {pieces} pieces of the vocabulary, "
+            f"more than the {rows} rows of the embedding; it will refuse this checkpoint."
+        )
     report(
         f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {path}."
     )

@@ -44,7 +44,7 @@ class MeshCheckpoint:
             if not Path(self.path + ".index").exists():
                 raise UserError(f"There is no checkpoint of step {step} in {model_dir}.")
         with checkpoints.explained(self.path):
-            self._reader = tf.train.load_checkpoint(self.path)
+            self._reader = checkpoints.reader(self.path)
             shapes = self._reader.get_variable_to_shape_map()
         if STEP not in shapes:
             raise UserError(f"{self.path} is not a training checkpoint: it has no {STEP}.")

@@ -17,16 +17,34 @@ from primer_tf.models import (
 )
 from primer_tf.training.training_state import write_training_state
 from primer_tf.training.vocabulary import read_vocabulary
+from primer_tf.zoo import configurables as known
 from primer_tf.zoo import gin_reader
 from primer_tf.zoo.model_arguments import backbone_arguments
 from primer_tf.zoo.resolved_bindings import ResolvedBindings
 
 # What T5 leaves beside its checkpoints, and what `keras_to_mesh` does.
-GIN_FILES = ("operative_config.gin", "model.gin")
+OPERATIVE_CONFIG = "operative_config.gin"
+GIN_FILES = (OPERATIVE_CONFIG, "model.gin")
+
+# What may differ from the run that wrote a checkpoint and leave its model the same.
+FREE = {
+    "dropout",
+    "gradient_checkpointing",
+    "initializer_scale",
+    "max_sequence_length",
+    "vocabulary_size",
+}
 
 
 def mesh_to_keras(
-    model_dir, preset_dir, gin_files=(), bindings=(), vocabulary=None, step=None, report=print
+    model_dir,
+    preset_dir,
+    gin_files=(),
+    bindings=(),
+    vocabulary=None,
+    step=None,
+    report=print,
+    location_prefixes=(),
 ):
     """Converts a checkpoint of the T5 codebase to a preset, with the optimizer's state.
 
@@ -40,14 +58,17 @@ def mesh_to_keras(
         bindings: More bindings.
         vocabulary: SentencePiece model; default: the one that the gin files name.
         step: Step of the checkpoint; default: the newest.
-        report: Called with a line about what was converted.
+        report: Called with a line about what was converted, and with one about whatever the gin
+            files say in vain, or differently from the run that wrote the checkpoint.
+        location_prefixes: Folders in which `gin_files` are searched (T5's
+            `--gin_location_prefix`).
 
     Raises:
         UserError: No checkpoint, a damaged or partial one, or one of another model than the gin
             files describe (the message names the first variable that does not fit); no vocabulary.
     """
     checkpoint = MeshCheckpoint(model_dir, step)
-    resolved = _gin(model_dir, gin_files, bindings)
+    resolved = _gin(model_dir, gin_files, bindings, location_prefixes, report)
     arguments = backbone_arguments(resolved)
     arguments["vocabulary_size"] = _rows(checkpoint)
     tokenizer = PrimerTokenizer(read_vocabulary(vocabulary or _vocabulary(resolved, model_dir)))
@@ -60,6 +81,8 @@ def mesh_to_keras(
     backbone = without_values(lambda: PrimerBackbone(**arguments))
     names = mesh_names(backbone)
     _check(checkpoint, {names[v.path]: tuple(v.shape) for v in backbone.weights})
+    if gin_files or bindings:
+        _compare(arguments, Path(model_dir) / OPERATIVE_CONFIG, report)
     read_from(backbone.weights, lambda path: checkpoint.read(names[path]))
     preprocessor = PrimerCausalLMPreprocessor(tokenizer, arguments["max_sequence_length"])
     model = without_values(lambda: PrimerCausalLM(backbone, preprocessor, compile=False))
@@ -74,23 +97,52 @@ def mesh_to_keras(
     )
 
 
-def _gin(model_dir, gin_files, bindings):
-    if gin_files:
-        return ResolvedBindings(gin_reader.read(gin_files, bindings))
-    for name in GIN_FILES:
-        path = Path(model_dir) / name
-        if path.exists():
-            # gin has written the first of these itself: what it names exists.
-            strict = name != GIN_FILES[0]
-            return ResolvedBindings(gin_reader.read([path], bindings), strict)
-    raise UserError(
-        f"Nothing in {model_dir} describes the model: it has no {' or '.join(GIN_FILES)}; name the "
-        "model's gin file with --gin_file."
-    )
+def _gin(model_dir, gin_files, bindings, location_prefixes, report):
+    present = [path for name in GIN_FILES if (path := Path(model_dir) / name).exists()]
+    files = gin_files or present[:1]
+    if not files:
+        raise UserError(
+            f"Nothing in {model_dir} describes the model: it has no {' or '.join(GIN_FILES)}; name "
+            "the model's gin file with --gin_file."
+        )
+    # gin has written an operative configuration itself: what it names exists.
+    strict = bool(gin_files) or files[0].name != OPERATIVE_CONFIG
+    if not strict:
+        ResolvedBindings(gin_reader.read([], bindings), note=lambda line: None)
+    read = gin_reader.read(files, bindings, location_prefixes)
+    return ResolvedBindings(read, strict, note=report)
+
+
+def _compare(arguments, operative_config, report):
+    """Reports what the gin files say differently from the run that wrote the checkpoint.
+
+    Its variables show much of that, but neither activations nor the place of a normalization.
+    """
+    if not operative_config.exists():
+        return
+    try:
+        read = gin_reader.read([operative_config])
+        ran = backbone_arguments(ResolvedBindings(read, strict=False, note=lambda line: None))
+    except UserError as error:
+        report(f"Warning: the gin files may not describe the model that was trained: {error}")
+        return
+    different = [
+        f"{name} is {arguments[name]!r}, not {value!r}"
+        for name, value in ran.items()
+        if name not in FREE and arguments.get(name) != value
+    ]
+    if different:
+        report(
+            f"Warning: not the model that was trained, by {operative_config}: "
+            f"{'; '.join(different)}. Leave --gin_file out to convert the model that was."
+        )
 
 
 def _vocabulary(resolved, model_dir):
-    path = resolved.macro("VOCABULARY")
+    if resolved.is_bound(known.SENTENCEPIECE_MODEL, "path"):
+        path = resolved.value(known.SENTENCEPIECE_MODEL, "path")
+    else:
+        path = resolved.macro("VOCABULARY")
     candidates = [Path(path), Path(model_dir) / path] if path else []
     candidates.append(Path(model_dir) / "vocabulary.model")
     for candidate in candidates:

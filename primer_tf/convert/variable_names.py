@@ -25,7 +25,7 @@ NORMALIZATIONS = {
 
 
 def _attention(backbone):
-    if backbone.kernel_size is None:
+    if backbone.kernel_size is None and not backbone.shared_query_key:
         return "SelfAttention", _PROJECTIONS
     return "MDHA", {**_PROJECTIONS, **_convolutions(backbone)}
 
@@ -45,7 +45,7 @@ def _convolutions(backbone):
         streams = {"query_key": "qk", "value": "v"}
         names = {"query_key/kernel": "q", "query/kernel": "q_solo_project/kernel"}
     for stream, short in streams.items():
-        for shift in range(backbone.kernel_size):
+        for shift in range(backbone.kernel_size or 0):
             names[f"{stream}_conv/tap_{shift}"] = f"{short}_dconv/conv_{shift}"
     return names
 

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.xla import compiled_by_xla
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class CausalDepthwiseConv1D(keras.layers.Layer):
+class CausalDepthwiseConv1D(Layer):
     """Depthwise convolution over past positions, the "DConv" of Primer (section 4.1 "MDHA").
 
     `y[t] = sum_i tap_i * x[t - i]` for `i < kernel_size`, one weight a channel and tap, no bias;

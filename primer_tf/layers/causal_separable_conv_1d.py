@@ -6,11 +6,12 @@ from keras import ops
 from primer_tf.layers import activations
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
 from primer_tf.layers.dense import Dense
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class CausalSeparableConv1D(keras.layers.Layer):
+class CausalSeparableConv1D(Layer):
     """Depthwise convolution over past positions, then a dense layer, both with biases.
 
     `y[t] = f((sum_i tap_i * x[t - i] + b) W + c)` for `i < kernel_size`; positions before the first

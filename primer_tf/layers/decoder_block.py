@@ -2,9 +2,11 @@
 
 import keras
 
+from primer_tf.layers.layer import Layer
+
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderBlock(keras.layers.Layer):
+class DecoderBlock(Layer):
     """Residual sublayers applied one after the other.
 
     A Transformer's block is attention and feed-forward; other decoders have longer lists.

@@ -5,6 +5,7 @@ import contextlib
 import keras
 
 from primer_tf.layers.decoder_block import DecoderBlock
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.rematerialization import rematerialize
 from primer_tf.layers.residual_sublayer import PLACEMENTS, ResidualSublayer
@@ -13,7 +14,7 @@ from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderStack(keras.layers.Layer):
+class DecoderStack(Layer):
     """Repeats a block of layers, each wrapped as a `ResidualSublayer` (T5's `make_layer_stack`).
 
     Args:

@@ -6,12 +6,13 @@ import math
 import keras
 from keras import ops
 
+from primer_tf.layers.layer import LayerMixin
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.xla import compiled_by_xla
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class Dense(keras.layers.Dense):
+class Dense(LayerMixin, keras.layers.Dense):
     """`keras.layers.Dense`, with another form of the int8 product for decoding loops.
 
     Args:

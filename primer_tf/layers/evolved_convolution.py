@@ -5,12 +5,13 @@ from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import extend_history
 from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class EvolvedConvolution(keras.layers.Layer):
+class EvolvedConvolution(Layer):
     """Two separable convolutions side by side, and a third on their sum (So et al. 2019, fig. 3).
 
     `h = norm(relu(conv_11(x)) + conv_7(x))`, `y = conv_7(h)`, all causal. The left branch has `2 C`

@@ -5,11 +5,12 @@ from keras import ops
 
 from primer_tf.layers import activations
 from primer_tf.layers.dense import Dense
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class FeedForward(keras.layers.Layer):
+class FeedForward(Layer):
     """Two dense layers with an activation between them (Mesh TensorFlow's `DenseReluDense`).
 
     Plain: `y = f(x W + b) Wo + bo`. Gated: `y = (f(x W + b) * (x V + c)) Wo + bo`, which gives

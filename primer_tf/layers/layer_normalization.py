@@ -3,10 +3,11 @@
 import keras
 
 from primer_tf.layers.centred_normalization import centred_normalization
+from primer_tf.layers.layer import LayerMixin
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class LayerNormalization(keras.layers.LayerNormalization):
+class LayerNormalization(LayerMixin, keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over the last axis, by `centred_normalization`.
 
     Args:

@@ -8,13 +8,14 @@ from keras import ops
 from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D, extend_history
 from primer_tf.layers.dense import Dense
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import expand_distances
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class MultiDConvHeadAttention(keras.layers.Layer):
+class MultiDConvHeadAttention(Layer):
     """Multi-DConv-Head Attention (Primer, section 4.1), or plain T5 attention without a kernel.
 
     `Q`, `K` and `V` are projections of `x`, each followed by a causal depthwise convolution over

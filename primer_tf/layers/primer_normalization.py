@@ -3,10 +3,11 @@
 import keras
 
 from primer_tf.layers.centred_normalization import centred_normalization
+from primer_tf.layers.layer import Layer
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class PrimerNormalization(keras.layers.Layer):
+class PrimerNormalization(Layer):
     """Normalization found by the Primer search (Primer, appendix "Custom normalization").
 
     With `m = mean(x)` over the channels, `z = (x - m) / sqrt(mean(x * (x - m)) + epsilon)`, then a

@@ -2,6 +2,7 @@
 
 import keras
 
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
 
@@ -9,7 +10,7 @@ PLACEMENTS = ("pre", "post")
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class ResidualSublayer(keras.layers.Layer):
+class ResidualSublayer(Layer):
     """Wraps a layer as `x + dropout(layer(norm(x)))` or `x + dropout(norm(layer(x)))`.
 
     "pre" normalizes what the layer gets, "post" what it gives, before it is added; Primer uses

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers import activations
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 
@@ -17,7 +18,7 @@ def _least(a, b):
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class SwitchFeedForward(keras.layers.Layer):
+class SwitchFeedForward(Layer):
     """Feed-forward experts, each token sent to one of them (Fedus et al. 2021, section 2).
 
     A router gives each token a probability for each expert, `p = softmax(x Wr)`, in float32. The

@@ -5,11 +5,12 @@ import math
 import keras
 from keras import ops
 
+from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class T5RelativePositionBias(keras.layers.Layer):
+class T5RelativePositionBias(Layer):
     """A learned bias per head and distance bucket, added to the attention scores.
 
     Distances `d = query position - key position` below half the buckets have a bucket each; longer

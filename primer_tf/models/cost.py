@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+from primer_tf.keywords import check_keywords
 from primer_tf.models.primer_backbone import PrimerBackbone, check_block
 from primer_tf.zoo.presets import format_table, preset_arguments, preset_names
 
@@ -64,9 +65,7 @@ def model_cost(arguments, sequence_length=None):
     """
     parameters = inspect.signature(PrimerBackbone.__init__).parameters.values()
     a = {p.name: p.default for p in parameters if p.default is not p.empty}
-    unknown = sorted(arguments.keys() - a.keys())
-    if unknown:
-        raise ValueError(f"PrimerBackbone has no argument {unknown[0]!r}.")
+    check_keywords("PrimerBackbone", arguments, a)
     a.update(arguments)
     check_block(a)
     keys = sequence_length or a["max_sequence_length"]

@@ -1,11 +1,9 @@
 """The decoder without its head."""
 
-import os
-
 import keras
 from keras_hub.models import Backbone
 
-from primer_tf.errors import UserError
+from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import (
     DecoderStack,
     EvolvedConvolution,
@@ -14,7 +12,12 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
+from primer_tf.layers.layer import freeze_sublayers
+from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
 from primer_tf.zoo.presets import preset_arguments, preset_names
+
+# What Keras' models take besides inputs and outputs.
+MODEL_KEYWORDS = ("name", "trainable")
 
 
 def _pick(arguments, *names):
@@ -79,29 +82,6 @@ def check_block(arguments):
         )
 
 
-def check_preset(preset):
-    """Raises `UserError` unless `preset` is a name of the zoo, a preset directory or a hub handle.
-
-    Args:
-        preset: What a `from_preset` was given.
-    """
-    if preset in preset_names() or "://" in str(preset):
-        return
-    if not os.path.isdir(preset):
-        raise UserError(
-            f"Unknown preset {str(preset)!r}: neither a directory nor one of "
-            f"{', '.join(preset_names())}."
-        )
-    present = set(os.listdir(preset))
-    required = ["config.json", "model.weights.h5"]
-    if "preprocessor.json" in present:
-        required += ["tokenizer.json", os.path.join("assets", "tokenizer", "vocabulary.spm")]
-    for name in required:
-        sharded = name == "model.weights.h5" and "model.weights.json" in present
-        if not sharded and not os.path.exists(os.path.join(preset, name)):
-            raise UserError(f"Preset {str(preset)!r} is incomplete: it has no {name}.")
-
-
 @keras.saving.register_keras_serializable(package="primer_tf")
 class PrimerBackbone(Backbone):
     """Decoder-only Transformer body: embedding and decoder stack (Primer, section 4).
@@ -144,7 +124,7 @@ class PrimerBackbone(Backbone):
         load_balance_loss: Factor of the loss that balances the experts.
         router_z_loss: Factor of the router's z-loss.
         dtype: dtype or policy of the computations and weights.
-        **kwargs: Arguments of `keras_hub.models.Backbone`.
+        **kwargs: `name`, and `trainable`, whether any weight is trained.
 
     Call arguments:
         inputs: Dict of `"token_ids"`, `[B, T]` integers, and `"padding_mask"`, `[B, T]`, true at
@@ -154,8 +134,9 @@ class PrimerBackbone(Backbone):
         `[B, T, C]`.
 
     Raises:
-        ValueError: A size below 1, an unknown sublayer, activation, normalization or placement, an
-            odd `head_dim` to be halved, or `max_sequence_length` above `synthesizer_length`.
+        ValueError: An unknown argument, a size below 1, an unknown sublayer, activation,
+            normalization or placement, an odd `head_dim` to be halved, or `max_sequence_length`
+            above `synthesizer_length`.
 
     Example:
 
@@ -227,6 +208,9 @@ class PrimerBackbone(Backbone):
             "load_balance_loss": load_balance_loss,
             "router_z_loss": router_z_loss,
         }
+        # Keras swallows what it does not know.
+        known = (*parameter_names(type(self), PrimerBackbone), *MODEL_KEYWORDS)
+        check_keywords(type(self).__name__, kwargs, known)
         check_block(arguments)
         token_embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
@@ -266,6 +250,7 @@ class PrimerBackbone(Backbone):
         self.embedding_dropout = embedding_dropout
         self.decoder = decoder
         self.transformer_layers = decoder.blocks
+        freeze_sublayers(self)  # Keras applied `trainable` before the model had any
 
     def get_config(self):
         """Returns the constructor arguments."""
@@ -290,4 +275,18 @@ class PrimerBackbone(Backbone):
         check_preset(preset)
         if preset in preset_names():
             return cls(**{**preset_arguments(preset), **kwargs})
-        return super().from_preset(preset, load_weights=load_weights, **kwargs)
+        return super().from_preset(str(preset), load_weights=load_weights, **kwargs)
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Saves the backbone in a preset's directory; a tokenizer that lies there stays.
+
+        Args:
+            preset_dir: The directory. An older preset in it is replaced in one go, and the state of
+                the optimizer that made its weights is removed.
+            max_shard_size: Gigabytes of a file of weights, `None` for one file.
+        """
+
+        def save(folder):
+            super(PrimerBackbone, self).save_to_preset(folder, max_shard_size=max_shard_size)
+
+        replace_preset(preset_dir, save, OF_WEIGHTS)

@@ -7,25 +7,56 @@ from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
+from keras_hub.src.utils.preset_utils import (
+    CONFIG_FILE,
+    TASK_CONFIG_FILE,
+    check_file_exists,
+    load_json,
+)
 
 from primer_tf.errors import UserError
+from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
 from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
 from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
-from primer_tf.models.primer_backbone import PrimerBackbone, check_preset
+from primer_tf.models.preset_files import (
+    OF_STRINGS,
+    OF_WEIGHTS,
+    check_preset,
+    has_tokenizer,
+    replace_preset,
+)
+from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
+from primer_tf.models.saved_training import SavedTraining
 from primer_tf.training.jit import jit_compile_by_default
 from primer_tf.training.next_token_loss import NextTokenLoss
 from primer_tf.training.rsqrt_schedule import RsqrtSchedule
 from primer_tf.training.t5_adafactor import T5Adafactor
 from primer_tf.zoo.presets import preset_names
 
+PREPROCESSOR_KEYWORDS = ("tokenizer", "sequence_length", "add_start_token", "add_end_token")
+
 # Positions of a prompt that run at once: enough rows for fast matrix products.
 PREFILL_CHUNK = 64
 
 
+def _preprocessor(preset, overrides):
+    """Returns the preprocessor of a preset with other arguments, or `None` if it has none."""
+    if has_tokenizer(preset):
+        return PrimerCausalLMPreprocessor.from_preset(preset, **overrides)
+    if "tokenizer" in overrides:
+        return PrimerCausalLMPreprocessor(**overrides)
+    if overrides:
+        raise UserError(
+            f"{', '.join(sorted(overrides))} belongs to the preprocessor, and preset {preset!r} "
+            "has none; pass a tokenizer as well."
+        )
+    return None
+
+
 @keras.saving.register_keras_serializable(package="primer_tf")
-class PrimerCausalLM(CausalLM):
+class PrimerCausalLM(SavedTraining, CausalLM):
     """A `PrimerBackbone` with the embedding, transposed, as its head.
 
     Logits are the products with the embedding times `C ** -0.5`, as T5 scales a shared embedding
@@ -34,7 +65,7 @@ class PrimerCausalLM(CausalLM):
     Args:
         backbone: A `PrimerBackbone`.
         preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids.
-        **kwargs: Arguments of `keras_hub.models.CausalLM`.
+        **kwargs: `name`, `trainable`, and `compile`, whether to compile with the defaults.
 
     Call arguments:
         inputs: Dict of `"token_ids"` and `"padding_mask"`, `[B, T]`.
@@ -60,6 +91,8 @@ class PrimerCausalLM(CausalLM):
     preprocessor_cls = PrimerCausalLMPreprocessor
 
     def __init__(self, backbone, preprocessor=None, **kwargs):
+        known = (*parameter_names(type(self), PrimerCausalLM), *MODEL_KEYWORDS, "compile")
+        check_keywords(type(self).__name__, kwargs, known)
         self.backbone = backbone
         self.preprocessor = preprocessor
         inputs = backbone.input
@@ -73,21 +106,104 @@ class PrimerCausalLM(CausalLM):
     def _scaled(self, hidden_states):
         return hidden_states * self.backbone.hidden_dim**-0.5
 
+    @property
+    def preprocessor(self):
+        """The `PrimerCausalLMPreprocessor`, or `None` to work on token ids."""
+        return CausalLM.preprocessor.fget(self)
+
+    @preprocessor.setter
+    def preprocessor(self, value):
+        CausalLM.preprocessor.fset(self, value)
+        self._check_vocabulary()
+
+    def _check_vocabulary(self):
+        """Raises `UserError` if the tokenizer gives ids for which the embedding has no row."""
+        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+        # While a model is loaded, its tokenizer has no vocabulary yet.
+        pieces = tokenizer.vocabulary_size() if getattr(tokenizer, "proto", None) else 0
+        if pieces > self.backbone.vocabulary_size:
+            raise UserError(
+                f"The vocabulary has {pieces} pieces, more than the "
+                f"{self.backbone.vocabulary_size} rows of the model's embedding; use the "
+                "vocabulary that the model was trained with, or make a model with as many rows."
+            )
+
+    @property
+    def trainable(self):
+        """Whether the backbone is trained, which has all the weights.
+
+        One flag: with two, TensorFlow would skip setting the model's to what it is already.
+        """
+        return self.backbone.trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self.backbone.trainable = value
+        CausalLM.trainable.fset(self, value)
+
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
-        """Returns the model of a preset; see `PrimerBackbone.from_preset`.
+        """Returns the model of a preset.
 
-        A name of the zoo brings neither weights nor vocabulary: pass `preprocessor` to work on
-        strings.
+        A name of the zoo brings neither weights nor vocabulary: pass `preprocessor`, or the
+        `tokenizer` of one, to work on strings.
+
+        Args:
+            preset: As of `PrimerBackbone.from_preset`.
+            load_weights: Whether to load the weights of a directory or handle.
+            **kwargs: Arguments of the model; and overrides of those of its preprocessor, such as
+                `sequence_length`, and of its backbone.
+
+        Returns:
+            A `PrimerCausalLM`.
+
+        Raises:
+            UserError: The preset is unknown or incomplete, or there is no preprocessor to override.
+            ValueError: An unknown argument.
         """
-        if preset not in preset_names() and not kwargs:
-            check_preset(preset)
-            return super().from_preset(preset, load_weights=load_weights)
-        own = {key: kwargs.pop(key) for key in ("preprocessor", "compile") if key in kwargs}
+        preset = str(preset)
+        check_preset(preset)
+        in_zoo = preset in preset_names()
+        if not kwargs and not in_zoo and check_file_exists(preset, TASK_CONFIG_FILE):
+            more = {}
+            saved = load_json(preset, CONFIG_FILE)["config"].get("dtype")
+            if saved and str(saved["config"].get("name")).startswith("mixed_"):
+                more["dtype"] = saved  # KerasHub takes the name for one of a dtype
+            model = super().from_preset(preset, load_weights=load_weights, **more)
+            model._check_vocabulary()
+            return model
+        of_model = {"preprocessor", "name", "compile"}
+        of_preprocessor = set(
+            parameter_names(PrimerCausalLMPreprocessor, PrimerCausalLMPreprocessor)
+        )
+        of_backbone = {*parameter_names(PrimerBackbone, PrimerBackbone), *MODEL_KEYWORDS}
+        known = of_model | of_preprocessor | of_backbone
+        check_keywords(f"{cls.__name__}.from_preset", kwargs, known | {"load_weights"})
+        own = {key: kwargs.pop(key) for key in of_model & kwargs.keys()}
+        overrides = {key: kwargs.pop(key) for key in of_preprocessor & kwargs.keys()}
+        if "preprocessor" not in own:
+            own["preprocessor"] = _preprocessor(preset, overrides)
+        elif overrides:
+            raise UserError(
+                f"{', '.join(sorted(overrides))} belongs to the preprocessor; give it to the one "
+                "that is passed."
+            )
         backbone = PrimerBackbone.from_preset(preset, load_weights=load_weights, **kwargs)
-        if "preprocessor" not in own and preset not in preset_names():
-            own["preprocessor"] = PrimerCausalLMPreprocessor.from_preset(preset)
         return cls(backbone=backbone, **own)
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Saves the model in a preset's directory.
+
+        Args:
+            preset_dir: The directory. An older preset in it is replaced in one go, its tokenizer
+                and the state of its optimizer included.
+            max_shard_size: Gigabytes of a file of weights, `None` for one file.
+        """
+
+        def save(folder):
+            super(PrimerCausalLM, self).save_to_preset(folder, max_shard_size=max_shard_size)
+
+        replace_preset(preset_dir, save, OF_WEIGHTS + OF_STRINGS)
 
     @no_automatic_dependency_tracking  # Keras counts the metrics among the model's already
     def compile(
@@ -112,7 +228,7 @@ class PrimerCausalLM(CausalLM):
             optimizer = T5Adafactor(RsqrtSchedule())
         if loss == "auto":
             loss = NextTokenLoss(z_loss=1e-4)
-        self._jit_generate = jit_compile
+        self._jit_generate = self._asked_jit_compile = jit_compile
         if jit_compile == "auto":
             jit_compile = jit_compile_by_default()
             self._jit_generate = keras.backend.backend() != "torch"
@@ -215,8 +331,10 @@ class PrimerCausalLM(CausalLM):
         """Generates text as `keras_hub.models.CausalLM.generate` does.
 
         Raises:
-            UserError: `max_length` is beyond the model's `max_sequence_length`.
+            UserError: `max_length` is beyond the model's `max_sequence_length`, or the vocabulary
+                beyond its embedding.
         """
+        self._check_vocabulary()
         limit = self.backbone.max_sequence_length
         if max_length is not None and max_length > limit:
             raise UserError(

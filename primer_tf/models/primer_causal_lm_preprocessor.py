@@ -5,8 +5,10 @@ import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
 from primer_tf.errors import UserError
+from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.models.preset_files import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
-from primer_tf.models.primer_tokenizer import PrimerTokenizer
+from primer_tf.models.primer_tokenizer import PREPROCESSING_KEYWORDS, PrimerTokenizer
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -19,7 +21,12 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
     Args:
         tokenizer: A `PrimerTokenizer`.
         sequence_length: Tokens of an example, `T`.
-        **kwargs: Arguments of `keras_hub.models.CausalLMPreprocessor`.
+        add_start_token: Whether examples start with the start token.
+        add_end_token: Whether examples end with the end token.
+        **kwargs: Other arguments of `keras_hub.models.CausalLMPreprocessor`.
+
+    Raises:
+        ValueError: An unknown argument.
 
     Call arguments:
         x: A string, or a list or tensor of them.
@@ -37,8 +44,36 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
     backbone_cls = PrimerBackbone
     tokenizer_cls = PrimerTokenizer
 
-    def __init__(self, tokenizer, sequence_length=512, **kwargs):
-        super().__init__(tokenizer, sequence_length=sequence_length, **kwargs)
+    def __init__(
+        self, tokenizer, sequence_length=512, add_start_token=True, add_end_token=True, **kwargs
+    ):
+        known = (*parameter_names(type(self), CausalLMPreprocessor), *PREPROCESSING_KEYWORDS)
+        check_keywords(type(self).__name__, kwargs, known)
+        super().__init__(
+            tokenizer,
+            sequence_length=sequence_length,
+            add_start_token=add_start_token,
+            add_end_token=add_end_token,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Returns the preprocessor of a preset, which must have a tokenizer if none is given.
+
+        Args:
+            preset: A directory that `save_to_preset` wrote, or a hub handle.
+            **kwargs: Overrides of constructor arguments.
+
+        Returns:
+            A `PrimerCausalLMPreprocessor`.
+
+        Raises:
+            UserError: The preset is unknown or has no tokenizer.
+        """
+        if "tokenizer" not in kwargs:
+            check_tokenizer(preset)
+        return super().from_preset(str(preset), **kwargs)
 
     def generate_preprocess(self, x, sequence_length=None):
         """Turns prompts into token ids with room for what is to be generated.

@@ -5,10 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from primer_tf.errors import UserError
-from primer_tf.files import atomic_directory
+from primer_tf.files import DamagedFileError, atomic_directory, read_npz
 
 FILE = "variables.npz"
 
@@ -40,7 +41,7 @@ class Checkpoints:
     def save(self, model, step):
         """Saves a compiled model and its optimizer, then removes the oldest checkpoints."""
         with atomic_directory(self._folder(step)) as folder:
-            np.savez(folder / FILE, **{k: np.asarray(v) for k, v in _variables(model).items()})
+            np.savez(folder / FILE, **{k: _array(v) for k, v in _variables(model).items()})
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self._folder(old))
 
@@ -55,16 +56,16 @@ class Checkpoints:
             Its step, or 0 when there is no checkpoint.
 
         Raises:
-            UserError: There are checkpoints, but none can be read, or one is of another model.
+            UserError: There are checkpoints, but all are corrupt, or one is of another model, or
+                the newest cannot be read at present.
         """
         steps = self.steps()
         for step in reversed(steps):
             try:
-                arrays = self._read(step)
-            except Exception as error:  # a damaged file fails in any way it likes
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                arrays = read_npz(self._folder(step) / FILE)
+            except DamagedFileError as error:
                 report(
-                    f"Checkpoint {self._folder(step)} is corrupt ({reason}); trying an older one."
+                    f"Checkpoint {self._folder(step)} is corrupt ({error}); trying an older one."
                 )
                 continue
             self._assign(model, arrays, step)
@@ -74,10 +75,6 @@ class Checkpoints:
                 f"No checkpoint in {self.directory} can be read; start again in another folder."
             )
         return 0
-
-    def _read(self, step):
-        with np.load(self._folder(step) / FILE) as archive:
-            return {key: archive[key] for key in archive.files}
 
     def _assign(self, model, arrays, step):
         variables = _variables(model)
@@ -90,6 +87,12 @@ class Checkpoints:
                 )
         for name, variable in variables.items():
             variable.assign(arrays[name])
+
+
+def _array(variable):
+    array = keras.ops.convert_to_numpy(variable)
+    # NumPy's files know no bfloat16; float32 holds every value of it.
+    return array.astype("float32") if array.dtype.kind == "V" else array
 
 
 def _variables(model):

@@ -1,12 +1,13 @@
 """From a source of text to packed chunks of tokens."""
 
+from primer_tf.tasks.text import LM
 from primer_tf.training.token_chunks import TokenChunks
 
 
 def load_chunks(source, split, documents, tokenizer, sequence_length):
     """Returns the chunks of a source of text, and the length of the text.
 
-    The chunks of a SeqIO task are those that T5 would train or evaluate on.
+    The chunks of a SeqIO task, and of a source after `lm:`, are cut as T5 cuts them.
 
     Args:
         source: See `primer_tf.tasks.text`.
@@ -19,12 +20,17 @@ def load_chunks(source, split, documents, tokenizer, sequence_length):
         `(TokenChunks, bytes)`.
     """
     kind, _, name = source.partition(":")
-    if kind != "seqio":
+    if kind == "seqio":
+        from primer_tf.tasks.seqio_rows import token_rows
+
+        rows = token_rows(name, split, sequence_length, tokenizer.proto)
+    elif source.startswith(LM):
+        from primer_tf.tasks.seqio_rows import lm_rows
+
+        rows = lm_rows(documents, sequence_length, tokenizer.proto)
+    else:
         chunks = TokenChunks.from_documents(documents, tokenizer, sequence_length)
         return chunks, sum(len(document.encode("utf-8")) for document in documents)
-    from primer_tf.tasks.seqio_rows import token_rows
-
-    rows = token_rows(name, split, sequence_length, tokenizer.proto)
     texts = (tokenizer.detokenize(row.tolist()) for row in rows)
     num_bytes = sum(len(str(text).encode("utf-8")) for text in texts)
     return TokenChunks.from_rows(rows, sequence_length, tokenizer.start_token_id), num_bytes

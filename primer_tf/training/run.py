@@ -17,7 +17,7 @@ from primer_tf.models import (
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
-from primer_tf.models.primer_backbone import check_preset
+from primer_tf.models.preset_files import check_preset
 from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 from primer_tf.training.checkpoints import Checkpoints
@@ -265,11 +265,8 @@ def _model(config, tokenizer):
             f"sequence_length {config.sequence_length} is beyond the {config.preset} preset's "
             f"{backbone.max_sequence_length} tokens."
         )
-    if tokenizer.vocabulary_size() > backbone.vocabulary_size:
-        raise UserError(
-            f"The vocabulary has {tokenizer.vocabulary_size()} pieces, more than the "
-            f"{backbone.vocabulary_size} rows of the {config.preset} preset."
-        )
+    if not backbone.trainable:
+        raise UserError(f"Every weight of {config.preset} is frozen; there is nothing to train.")
     return model
 
 

@@ -5,14 +5,14 @@
 """
 
 import io
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from primer_tf.errors import UserError
-from primer_tf.files import atomic_write
+from primer_tf.files import DamagedFileError, atomic_write, read_npz
+from primer_tf.training.t5_adafactor import t5_adafactor_in
 
 FILE = "training_state.npz"
 
@@ -23,8 +23,9 @@ def save_training_state(folder, weights, optimizer):
     Args:
         folder: The folder.
         weights: List of the trained `keras.Variable`.
-        optimizer: A built `T5Adafactor`.
+        optimizer: A built `T5Adafactor`, perhaps in a `LossScaleOptimizer`.
     """
+    optimizer = t5_adafactor_in(optimizer)
     slots = {
         (weight.path, kind): keras.ops.convert_to_numpy(slot)
         for weight in weights
@@ -45,20 +46,19 @@ def read_training_state(folder):
     """Returns `(step, slots)` as `write_training_state` takes them, or `None` if there is none.
 
     Raises:
-        UserError: The file is damaged.
+        UserError: The file is damaged, or cannot be read at present.
     """
     path = Path(folder) / FILE
     if not path.exists():
         return None
     try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_npz(path)
         step = int(arrays.pop("step"))
         return step, {tuple(name.rsplit(":", 1)): array for name, array in arrays.items()}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (DamagedFileError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged ({type(error).__name__}); delete it to train on with a fresh "
-            "optimizer."
+            f"{path} is damaged ({type(error.__cause__ or error).__name__}); delete it to train on "
+            "with a fresh optimizer."
         ) from error
 
 
@@ -68,7 +68,7 @@ def slots_of(folder, weights, optimizer):
     Args:
         folder: The folder.
         weights: List of the trained `keras.Variable`.
-        optimizer: A `T5Adafactor`.
+        optimizer: A `T5Adafactor`, perhaps in a `LossScaleOptimizer`.
 
     Returns:
         `(step, slots)`; step 0 and zeros if the folder holds no state.
@@ -76,6 +76,7 @@ def slots_of(folder, weights, optimizer):
     Raises:
         UserError: The state is damaged, or of another model or optimizer.
     """
+    optimizer = t5_adafactor_in(optimizer)
     state = read_training_state(folder)
     step, slots = state or (0, {})
     found = {}
@@ -87,7 +88,7 @@ def slots_of(folder, weights, optimizer):
             if array is None or array.shape != shape:
                 raise UserError(
                     f"{Path(folder) / FILE} is of another model: it has no {kind} of shape {shape} "
-                    f"for {weight.path}; delete it to train on with a fresh optimizer."
+                    f"for {weight.path}; without that file training starts with a fresh optimizer."
                 )
             found[weight.path, kind] = array
     return step, found
@@ -103,8 +104,5 @@ def restore_training_state(folder, weights, optimizer):
     if step:
         if not optimizer.built:
             optimizer.build(weights)
-        for weight in weights:
-            for kind, slot in optimizer.slots(weight).items():
-                slot.assign(slots[weight.path, kind])
-        optimizer.iterations.assign(step)
+        t5_adafactor_in(optimizer).restore(step, lambda weight, kind: slots[weight.path, kind])
     return step

@@ -1,18 +1,38 @@
 """SentencePiece vocabularies with T5's special pieces."""
 
 import io
+import tempfile
 from pathlib import Path
 
 import sentencepiece
 
 from primer_tf.errors import UserError
 
+WARNINGS = 1  # of SentencePiece's levels of logging
+
+
+# SentencePiece marks spaces with U+2581, so that the character itself comes back as a space. Its
+# normalizer puts a private character in its place, and another before those that are private
+# already; its denormalizer takes both back.
+MARK, ESCAPED_MARK, ESCAPE = "\u2581", "\ue000", "\ue001"
+ESCAPES = {
+    MARK: ESCAPED_MARK,
+    ESCAPED_MARK: ESCAPE + ESCAPED_MARK,
+    ESCAPE: ESCAPE + ESCAPE,
+}
+
+# SentencePiece skips lines of more bytes than 4,192, and makes little of words as long as that.
+MAX_CHARACTERS = 1000
+
+# SentencePiece skips lines with this character, its own mark of unknown ones.
+RESERVED = "\u2585"
+
 
 def train_vocabulary(documents, size=8000):
     """Trains a unigram vocabulary that represents any text without loss.
 
-    Characters outside the vocabulary fall back to bytes and nothing is normalized, so detokenizing
-    gives back the text and bits per byte mean what they say.
+    Characters outside the vocabulary fall back to bytes and none is lost to normalization, so
+    detokenizing gives back the text and bits per byte mean what they say.
 
     Args:
         documents: List of strings.
@@ -24,31 +44,70 @@ def train_vocabulary(documents, size=8000):
     Raises:
         UserError: The text cannot fill a vocabulary of this size.
     """
-    sentencepiece.set_min_log_level(2)  # errors only; `minloglevel` below does not reach all of it
-    lines = (line for document in documents for line in document.splitlines() if line.strip())
+    sentencepiece.set_min_log_level(WARNINGS)  # `minloglevel` below does not reach all of it
     model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
-            model_writer=model,
-            vocab_size=size,
-            model_type="unigram",
-            byte_fallback=True,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            # T5's ids; its decoder starts with the pad piece, so there is no piece to begin.
-            pad_id=0,
-            eos_id=1,
-            unk_id=2,
-            bos_id=-1,
-            minloglevel=2,
-        )
-    except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise UserError(
-            f"Cannot train a vocabulary of {size} pieces on this text: {reason}"
-        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        rules, inverse = Path(folder) / "normalize.tsv", Path(folder) / "denormalize.tsv"
+        rules.write_text("".join(_rule(*pair) for pair in ESCAPES.items()))
+        inverse.write_text("".join(_rule(*pair[::-1]) for pair in ESCAPES.items()))
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=_lines(documents),
+                model_writer=model,
+                vocab_size=size,
+                model_type="unigram",
+                byte_fallback=True,
+                normalization_rule_name="user_defined",
+                normalization_rule_tsv=str(rules),
+                denormalization_rule_tsv=str(inverse),
+                remove_extra_whitespaces=False,
+                # T5's ids; its decoder starts with the pad piece, so there is no piece to begin.
+                pad_id=0,
+                eos_id=1,
+                unk_id=2,
+                bos_id=-1,
+                minloglevel=WARNINGS,
+            )
+        except (RuntimeError, OSError) as error:
+            # "INTERNAL: FILE(LINE) [CONDITION] what is wrong", the last of them perhaps missing
+            reason = str(error).strip().splitlines()[-1].rpartition("] ")[2]
+            if reason.endswith("[!sentences_.empty()]"):
+                reason = "it is empty."
+            raise UserError(
+                f"Cannot train a vocabulary of {size} pieces on this text: {reason}"
+            ) from error
     return model.getvalue()
+
+
+def _rule(source, target):
+    return "\t".join(" ".join(f"{ord(c):X}" for c in text) for text in (source, target)) + "\n"
+
+
+def _lines(documents):
+    """Yields the lines of documents, cut where SentencePiece would skip them."""
+    for document in documents:
+        for line in document.splitlines():
+            for part in line.split(RESERVED):
+                yield from _short_lines(part)
+
+
+def _short_lines(line):
+    """Yields a line in parts, so that they have the words that it has.
+
+    SentencePiece splits at spaces, and puts one before each line: the one that a cut takes away.
+    """
+    while len(line) > MAX_CHARACTERS:
+        cut = line.rfind(" ", 1, MAX_CHARACTERS)
+        while cut > 0 and line[cut - 1] == " ":
+            cut -= 1
+        if cut > 0:
+            yield line[:cut]
+            line = line[cut + 1 :]
+        else:  # a word as long as that
+            yield line[:MAX_CHARACTERS]
+            line = line[MAX_CHARACTERS:]
+    if line.strip():
+        yield line
 
 
 def read_vocabulary(path):
@@ -57,7 +116,7 @@ def read_vocabulary(path):
         proto = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"No such vocabulary: {path}.") from error
-    sentencepiece.set_min_log_level(2)
+    sentencepiece.set_min_log_level(WARNINGS)
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
     except RuntimeError as error:

@@ -38,9 +38,12 @@ UNITRANSFORMER = _TRANSFORMER + "Unitransformer"
 VOCAB_EMBEDDING = _TRANSFORMER + "VocabEmbedding"
 SELF_ATTENTION = _LAYERS + "SelfAttention"
 MDHA = "t5_models.MDHA"
+MDHA_CALL = "t5_models.MDHA.call"
 CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
 DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
 SYNTHESIZER = _LAYERS + "Synthesizer"
+RANDOM_SYNTHESIZER = "primer_tf.mesh.RandomSynthesizer"
+POSITION_BUCKET = "primer_tf.mesh.relative_position_bucket"
 DENSE_RELU_DENSE = _LAYERS + "DenseReluDense"
 EVOLVED_CONVOLUTION = "mesh_tensorflow.transformer.evolved_transformer.DecoderConvolutionalLayer"
 MIXTURE_OF_EXPERTS = "mesh_tensorflow.transformer.moe.MoE1D"
@@ -50,24 +53,49 @@ VARIABLE_DTYPE = _UTILS + "get_variable_dtype"
 MICROBATCHES = _UTILS + "serialize_num_microbatches"
 ADAFACTOR = "mesh_tensorflow.optimize.AdafactorOptimizer"
 DECAY_RATE = "mesh_tensorflow.optimize.adafactor_decay_rate_pow"
+TPU_MESH_SHAPE = _UTILS + "tpu_mesh_shape"
+SENTENCEPIECE_MODEL = "primer_tf.tasks.sentencepiece_model"
+# T5's `lm` objective, for tasks that leave theirs to gin.
+_PREPROCESSORS = "t5.data.preprocessors."
+UNSUPERVISED = _PREPROCESSORS + "unsupervised"
+SELECT_RANDOM_CHUNK = _PREPROCESSORS + "select_random_chunk"
+REDUCE_CONCAT_TOKENS = _PREPROCESSORS + "reduce_concat_tokens"
+SPLIT_TOKENS = _PREPROCESSORS + "split_tokens_to_targets_length"
 NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
+
+# Activations of Keras that Mesh TensorFlow lacks and `primer_tf.mesh.layers.activations` has.
+ACTIVATIONS = "primer_tf.mesh.activations"
+ELEMENTWISE = (
+    "gelu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "relu6",
+    "soft_shrink",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "tanh_shrink",
+)
 
 _ATTENTION = {
     "num_heads": 8,
+    "num_memory_heads": Only(0),
     "key_value_size": 128,
+    "shared_kv": Only(False),
     "dropout_rate": 0.1,
     "attention_kwargs": Only(None),
     "relative_attention_type": Only("bias_shared", default=None),
     "relative_attention_num_buckets": 32,
-    "fold_scaling_into_initializer": Only(True),
-}
-_UNCONVOLVED_ATTENTION = {
-    **_ATTENTION,
-    "num_memory_heads": Only(0),
-    "shared_kv": Only(False),
     "attention_func": Only(None),
     "combine_dims": Only(True),
     "keep_query_heads_dims": Only(False),
+    "fold_scaling_into_initializer": Only(True),
 }
 _LAYER_STACK = {
     "sublayers_initial": [Reference("sublayer_dropout")],
@@ -109,7 +137,7 @@ MODEL = {
         "shared_embedding_and_softmax_weights": Only(True),
         "label_smoothing": 0.0,
         "z_loss": 1e-4,
-        "vocab_divisor": Only(128),
+        "vocab_divisor": 128,
         "token_dropout_rate": Only(0.0),
         "input_full_attention": Only(False),
         "loss_fn": Only(None),
@@ -121,7 +149,7 @@ MODEL = {
     VOCAB_EMBEDDING: {"scale_variable_like_classifier_weights": Only(False)},
     _TRANSFORMER + "get_vocab_embedding_cls": {"cls": Only(Reference("VocabEmbedding"))},
     SELF_ATTENTION: {
-        **_UNCONVOLVED_ATTENTION,
+        **_ATTENTION,
         "z_loss_coeff": Only(None),
         "use_hyperprompt": Only(False),
         # What these prompts would be like.
@@ -132,13 +160,22 @@ MODEL = {
         "hyperprompt_task_num": 8,
     },
     MDHA: {**_ATTENTION, "dropout_rate": 0.0, "z_loss_coeff": Only(None), "share_qk_rep": False},
+    MDHA_CALL: {"losses": Only(None)},
     CAUSAL_DEPTHWISE_CONV: {"kernel_size": 3},
     DOUBLE_HEADS_ATTENTION: {"base_num_heads": None, "key_value_size": None, "dropout_rate": None},
     SYNTHESIZER: {
-        **_UNCONVOLVED_ATTENTION,
+        **_ATTENTION,
         "dropout_rate": 0.0,
         "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
     },
+    RANDOM_SYNTHESIZER: {
+        **{name: _ATTENTION[name] for name in ("num_heads", "key_value_size")},
+        **{name: _ATTENTION[name] for name in _ATTENTION if name.startswith("relative_")},
+        "dropout_rate": 0.0,
+        "max_length": 512,
+    },
+    POSITION_BUCKET: {"max_distance": 128},
+    **{f"{ACTIVATIONS}.{name}": {} for name in ELEMENTWISE},
     DENSE_RELU_DENSE: {
         "hidden_size": 4096,
         "dropout_rate": 0.1,
@@ -199,6 +236,19 @@ def _arguments(names):
     return dict.fromkeys(names.split())
 
 
+# What `build_model` gives a language model itself, whatever is bound.
+OVERRIDDEN = {
+    UNITRANSFORMER: (
+        "autoregressive",
+        "input_vocab_size",
+        "layer_stack",
+        "layout",
+        "mesh_shape",
+        "output_vocab_size",
+    )
+}
+
+
 # How a model is run, laid out over devices, fed, decoded and scored in the T5 codebase. None of it
 # changes the function that a model computes.
 RUNS = {
@@ -245,7 +295,7 @@ RUNS = {
         "multiplier": 1.0,
         "offset": Only(0),
     },
-    _UTILS + "tpu_mesh_shape": _arguments("tpu_topology model_parallelism ensemble_parallelism"),
+    TPU_MESH_SHAPE: _arguments("tpu_topology model_parallelism ensemble_parallelism"),
     _UTILS + "tpu_estimator_model_fn": _arguments(
         "outer_batch_size tpu_summaries score_in_predict_mode init_variable_filter "
         "model_info_file hierarchical_tiling_spec weight_decay_checkpoint"
@@ -276,7 +326,26 @@ RUNS = {
         "mixture_or_task_name num_eval_examples use_cached pack shuffle_eval_examples seed"
     ),
     "t5.models.mesh_transformer.get_vocabulary": _arguments("mixture_or_task_name"),
-    "primer_tf.tasks.sentencepiece_model": _arguments("path"),
+    SENTENCEPIECE_MODEL: {"path": "gs://t5-data/vocabs/cc_all.32000/sentencepiece.model"},
+    UNSUPERVISED: {
+        "preprocessors": Only(
+            [
+                Reference(SELECT_RANDOM_CHUNK),
+                Reference(REDUCE_CONCAT_TOKENS),
+                Reference(SPLIT_TOKENS),
+            ]
+        )
+    },
+    SELECT_RANDOM_CHUNK: {
+        "max_length": Only(65536),
+        "feature_key": Only("targets"),
+        "additional_feature_keys": Only(None),
+        "passthrough_feature_keys": Only(None),
+        "uniform_random_start": Only(False),
+        "min_length": Only(None),
+    },
+    REDUCE_CONCAT_TOKENS: {"feature_key": Only("targets"), "batch_size": Only(128)},
+    SPLIT_TOKENS: {},
     "primer_tf.tasks.text_files": _arguments("train validation"),
     "primer_tf.mesh.continuation_dataset_fn": _arguments("mixture_or_task_name num_examples"),
     "primer_tf.mesh.mesh_devices": _arguments("mesh_shape kind"),

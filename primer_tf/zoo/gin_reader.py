@@ -11,8 +11,8 @@ from typing import Any
 
 from gin import config_parser
 
-from primer_tf import gin_directory
 from primer_tf.errors import UserError
+from primer_tf.zoo.gin_search import GinSearch, check_not_open
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,14 @@ class _Delegate(config_parser.ParserDelegate):
         return Macro(macro_name)
 
 
-def read(files, bindings=()):
+def read(files, bindings=(), location_prefixes=()):
     """Returns the bindings of gin files, in the order in which gin applies them.
 
     Args:
-        files: Paths, looked up in the working directory and then among this package's gin files,
-            as in `"models/medium_primer.gin"`.
+        files: Names of gin files, found as `GinSearch` says: `"mine.gin"`, `"dataset.gin"`,
+            `"models/medium_primer.gin"`.
         bindings: More bindings, each a string as `--gin_param` takes it; they come last.
+        location_prefixes: Folders to search, as `--gin_location_prefix` takes them.
 
     Returns:
         List of `Binding`; of two for the same argument the later one counts.
@@ -86,46 +87,39 @@ def read(files, bindings=()):
     Raises:
         UserError: A file is missing, not gin, or includes itself.
     """
-    found = [binding for file in files for binding in _read_file(str(file), "", ())]
+    search = GinSearch(location_prefixes)
+    found = [binding for file in files for binding in _read_file(file, search)]
     for text in bindings:
-        found += read_text(text, f"the binding {text!r}")
+        found += _statements(text, f"the binding {text!r}", search, ())
     return found
 
 
 def read_text(text, source):
     """Returns the bindings of a gin file's text; `source` names it in messages."""
-    return _statements(text, source, ())
+    return _statements(text, source, GinSearch(), ())
 
 
-def _read_file(name, included_from, open_files):
-    path = _locate(name)
+def _read_file(name, search, included_from="", open_files=()):
+    path = search.find(name, *open_files[-1:])
     if path is None:
         raise UserError(f"There is no gin file {name}{included_from}.")
-    if path in open_files:
-        chain = " includes ".join(p.name for p in (*open_files[open_files.index(path) :], path))
-        raise UserError(f"Circular include: {chain}.")
+    check_not_open(path, open_files)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a gin file: it is not UTF-8 text.") from error
-    return _statements(text, str(path), (*open_files, path))
+    return _statements(text, path, search, (*open_files, path))
 
 
-def _locate(name):
-    for path in (Path(name), gin_directory() / name):
-        if path.is_file():
-            return path.resolve()
-    return None
-
-
-def _statements(text, source, open_files):
+def _statements(text, source, search, open_files):
     found = []
     try:
         for statement in config_parser.ConfigParser(text, _Delegate()):
             line = getattr(statement.location, "line_num", None)
             where = f"{source}, line {line}" if open_files else source
             if isinstance(statement, config_parser.IncludeStatement):
-                found += _read_file(statement.filename, f", included in {where}", open_files)
+                included = f", included in {where}"
+                found += _read_file(statement.filename, search, included, open_files)
             elif isinstance(statement, config_parser.BindingStatement):
                 scope, selector, argument, value, _ = statement
                 found.append(Binding(scope, selector, argument, value, where))

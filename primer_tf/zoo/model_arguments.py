@@ -24,6 +24,10 @@ LAYERS = {
         {"base_num_heads": "num_heads", "key_value_size": "head_dim", "dropout_rate": "dropout"},
     ),
     known.SYNTHESIZER: ("synthesizer_attention", _ATTENTION),
+    known.RANDOM_SYNTHESIZER: (
+        "synthesizer_attention",
+        {**_ATTENTION, "max_length": "synthesizer_length"},
+    ),
     known.EVOLVED_CONVOLUTION: (
         "evolved_convolution",
         {"d_model": "hidden_dim", "dropout_rate": "dropout"},
@@ -58,7 +62,15 @@ ACTIVATIONS = {
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "linear": "linear",
+    "elu": "elu",
+    "selu": "selu",
+    "softplus": "softplus",
+    "exp": "exponential",
+    **{f"{known.ACTIVATIONS}.{name}": name for name in known.ELEMENTWISE},
 }
+
+# Mesh TensorFlow's Synthesizer has learned scores for as many positions.
+SYNTHESIZER_LENGTH = 512
 
 # T5 adds this many pieces to every vocabulary, and Mesh TensorFlow pads the embedding's rows to a
 # multiple (`Unitransformer.vocab_divisor`).
@@ -66,9 +78,9 @@ SENTINELS = 100
 VOCABULARY_DIVISOR = 128
 
 
-def padded_vocabulary_size(size):
+def padded_vocabulary_size(size, divisor=VOCABULARY_DIVISOR):
     """Returns the rows of the embedding for a vocabulary of `size` pieces and sentinels."""
-    return -(-size // VOCABULARY_DIVISOR) * VOCABULARY_DIVISOR
+    return -(-size // divisor) * divisor
 
 
 def backbone_arguments(bindings):
@@ -126,7 +138,8 @@ class _Reader:
     def read_vocabulary(self):
         size = self.bindings.macro("vocabulary_size")
         if size is not None:
-            rows = padded_vocabulary_size(size)
+            divisor = self.bindings.value(known.UNITRANSFORMER, "vocab_divisor")
+            rows = padded_vocabulary_size(size, divisor)
             self.set("vocabulary_size", rows, "the macro vocabulary_size")
 
     def read_decoder(self):
@@ -150,6 +163,8 @@ class _Reader:
                 raise UserError(f"{where}: no Keras layer stands for {layer}; there are {names}.")
         names = [layer.name for layer in layers]
         self.set("block", [LAYERS[name][0] for name in names], where)
+        if any("attention" in sublayer for sublayer in self.arguments["block"]):
+            self.take(known.POSITION_BUCKET, "max_distance", "max_distance")
         for name in dict.fromkeys(names):
             self.bindings.check(name)
             for argument, target in LAYERS[name][1].items():
@@ -161,9 +176,20 @@ class _Reader:
     def _read_SelfAttention(self, name):
         where = self.bindings.where(known.MAKE_LAYER_STACK, "layers")
         self.set("kernel_size", None, f"{where} has SelfAttention, whose kernel_size")
+        self.set("shared_query_key", False, f"{where} has SelfAttention, whose share_qk_rep")
 
     def _read_MDHA(self, name):
-        self.take(known.CAUSAL_DEPTHWISE_CONV, "kernel_size", "kernel_size")
+        self.bindings.check(known.MDHA_CALL)
+        kernel_size = self.bindings.value(known.CAUSAL_DEPTHWISE_CONV, "kernel_size")
+        origin = self.bindings.where(known.CAUSAL_DEPTHWISE_CONV, "kernel_size")
+        if kernel_size is None and not self.arguments["shared_query_key"]:
+            raise UserError(f"{origin} is None; MDHA without convolutions is SelfAttention.")
+        self.set("kernel_size", kernel_size, origin)
+
+    def _read_Synthesizer(self, name):
+        where = self.bindings.where(known.MAKE_LAYER_STACK, "layers")
+        origin = f"{where} has Synthesizer, whose number of positions"
+        self.set("synthesizer_length", SYNTHESIZER_LENGTH, origin)
 
     def _read_DoubleHeadsAttentionLayer(self, name):
         # It is a SelfAttention in all but its heads.
@@ -190,7 +216,8 @@ class _Reader:
     def _read_activation(self, name):
         origin = self.bindings.where(name, "activation")
         names = self.bindings.value(name, "activation")
-        names = [names] if isinstance(names, str) else names
+        names = names if isinstance(names, list | tuple) else [names]
+        names = [name.name if isinstance(name, Reference) else name for name in names]
         gated = len(names) == 2 and names[1] == "linear"
         if (len(names) != 1 and not gated) or names[0] not in ACTIVATIONS:
             raise UserError(

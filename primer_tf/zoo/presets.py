@@ -30,7 +30,9 @@ def preset_names():
 
 @cache
 def _arguments(name):
-    return backbone_arguments(ResolvedBindings(gin_reader.read([f"models/{name}.gin"])))
+    # By its path: the user may have a file of the same name.
+    path = gin_directory() / "models" / f"{name}.gin"
+    return backbone_arguments(ResolvedBindings(gin_reader.read([path])))
 
 
 def preset_arguments(name):

@@ -1,11 +1,12 @@
 """The bindings of gin files, looked up by configurable and argument as gin itself would."""
 
 import difflib
+import logging
 
 from gin import selector_map
 
 from primer_tf.errors import UserError
-from primer_tf.zoo.configurables import MODEL, RUNS, Only
+from primer_tf.zoo.configurables import MODEL, OVERRIDDEN, RUNS, Only
 from primer_tf.zoo.gin_reader import Binding, Macro, Reference, shown
 
 _KNOWN = {**RUNS, **MODEL}
@@ -13,22 +14,30 @@ _SELECTORS = selector_map.SelectorMap()
 for _name in _KNOWN:
     _SELECTORS[_name] = _name
 
+_log = logging.getLogger("primer_tf").warning
+
 
 class ResolvedBindings:
     """What each argument of each known configurable is bound to.
+
+    Bindings that Mesh TensorFlow never looks at when it builds a language model are left out here
+    too, with a note: those for a scope, such as `encoder/`, and those of arguments that its
+    `build_model` gives itself, such as `Unitransformer.layer_stack`.
 
     Args:
         bindings: List of `gin_reader.Binding`.
         strict: Whether a configurable that is not known is an error. It cannot matter to a model
             that names it nowhere, and a file that T5 wrote itself names many.
+        note: Called with a line about each binding without effect; default: logs a warning.
 
     Raises:
-        UserError: A binding names a configurable or an argument that is not known, or is meant for
-            one scope only; with the file and line.
+        UserError: A binding names a configurable or an argument that is not known; with the file
+            and line.
     """
 
-    def __init__(self, bindings, strict=True):
-        self._macros = {b.configurable: b for b in bindings if not b.argument}
+    def __init__(self, bindings, strict=True, note=_log):
+        self._note = note
+        self._macros = {b.name: b for b in bindings if not b.argument}
         self._bound = {}
         for binding in bindings:
             if binding.argument:
@@ -43,6 +52,12 @@ class ResolvedBindings:
                     f"{_suggestion(binding.configurable.split('.')[-1], _short_names())}."
                 )
             return
+        if binding.argument in OVERRIDDEN.get(name, ()):
+            self._note(
+                f"{binding.where}: {binding.name} has no effect, as Mesh TensorFlow sets it "
+                "itself when it builds a language model."
+            )
+            return
         if binding.argument not in _KNOWN[name]:
             if strict:
                 raise UserError(
@@ -51,10 +66,11 @@ class ResolvedBindings:
                 )
             return
         if binding.scope:
-            raise UserError(
-                f"{binding.where}: {binding.name} is for the scope {binding.scope!r}, which a "
-                "language model never enters; leave the scope out."
+            self._note(
+                f"{binding.where}: {binding.name} has no effect: it is for the scope "
+                f"{binding.scope!r}, which a language model never enters."
             )
+            return
         self._bound[name, binding.argument] = binding
 
     def value(self, name, argument):

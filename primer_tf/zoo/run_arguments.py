@@ -8,6 +8,7 @@ from primer_tf.zoo.model_arguments import loss_arguments
 # Mesh TensorFlow's activation dtypes as Keras policies; weights are float32 in both.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
+_OBJECTIVE = (known.UNSUPERVISED, known.SELECT_RANDOM_CHUNK, known.REDUCE_CONCAT_TOKENS)
 _DATA = "t5.models.mesh_transformer.mesh_train_dataset_fn"
 _TEXT = "primer_tf.tasks.text_files"
 
@@ -40,12 +41,13 @@ def run_arguments(bindings):
                 f"it must be {' or '.join(map(shown, allowed))}."
             )
 
-    only(known.RUN, "mode", ("train",))
+    only(known.RUN, "mode", ("train", None))
     only(known.RUN, "optimizer", (Reference(known.ADAFACTOR),))
     only(known.RUN, "learning_rate_schedule", (Reference(known.NOAM),))
     if bindings.is_bound(known.RUN, "mesh_shape"):
-        only(known.RUN, "mesh_shape", ("",))
-    for name in (known.ADAFACTOR, known.DECAY_RATE, known.NOAM):
+        # How a TPU would be laid out, as T5's command does not ask either when it is given none.
+        only(known.RUN, "mesh_shape", ("", Reference(known.TPU_MESH_SHAPE, evaluate=True)))
+    for name in (known.ADAFACTOR, known.DECAY_RATE, known.NOAM, *_OBJECTIVE):
         bindings.check(name)
     length = value(known.RUN, "sequence_length")["targets"]
     fields = {
@@ -55,7 +57,7 @@ def run_arguments(bindings):
         "interval": value(known.RUN, "save_checkpoints_steps"),
         "warmup_steps": value(known.NOAM, "warmup_steps"),
         "learning_rate_scale": value(known.NOAM, "multiplier"),
-        "vocabulary": value("primer_tf.tasks.sentencepiece_model", "path"),
+        "vocabulary": value(known.SENTENCEPIECE_MODEL, "path"),
         "dtype": dtype_policy(bindings),
         **loss_arguments(bindings),
         **_data(bindings),
@@ -89,15 +91,13 @@ def _sequences(bindings, length):
 
 
 def _data(bindings):
-    """Returns the sources of text; those of our own tasks need none of T5's packages."""
+    """Returns the sources of text, whose chunks are T5's."""
     task = bindings.value(_DATA, "mixture_or_task_name")
-    if task == "demo_autoregressive_language_modeling":
-        return {"data": "demo"}
-    if task == "text_autoregressive_language_modeling":
-        train, validation = (bindings.value(_TEXT, name) for name in ("train", "validation"))
-        if train is None:
-            raise UserError(
-                "Name the text files to train on, as in --gin_param=\"TRAIN_FILES='corpus/*.txt'\"."
-            )
-        return {"data": train, "validation_data": validation}
-    return {"data": task and f"seqio:{task}"}
+    if task != "text_autoregressive_language_modeling":
+        return {"data": task and f"seqio:{task}"}
+    train, validation = (bindings.value(_TEXT, name) for name in ("train", "validation"))
+    if train is None:
+        raise UserError(
+            "Name the text files to train on, as in --gin_param=\"TRAIN_FILES='corpus/*.txt'\"."
+        )
+    return {"data": f"lm:{train}", "validation_data": validation and f"lm:{validation}"}

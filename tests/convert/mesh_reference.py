@@ -96,6 +96,20 @@ def parameters(gin_file):
     return sum(map(math.prod, graphs.variable_shapes(size).values()))
 
 
+def shapes(gin_file):
+    """Returns the shapes of the model that a gin file describes, by name."""
+    graphs.parse(gin_file)
+    return {name: tuple(shape) for name, shape in graphs.variable_shapes(length=16).items()}
+
+
+def activations(x):
+    """Returns what each activation that only Keras has a name for makes of an array."""
+    from primer_tf.mesh.layers.activations import ELEMENTWISE
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        return session.run({name: call(tf.constant(x)) for name, call in ELEMENTWISE.items()})
+
+
 class _Scene:
     """A Mesh TensorFlow graph and the model in it, on one device."""
 

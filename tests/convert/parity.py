@@ -1,7 +1,8 @@
 """Holds Keras and Mesh TensorFlow to each other: the same gin file, weights and tokens in both.
 
-`python tests/convert/parity.py` prints a row for each published gin file, at a reduced size that
-keeps every part of the architecture; it ends with an error if a row is out of bounds.
+`python tests/convert/parity.py` prints a row for each published gin file (full Primer in both
+readings), at a reduced size that keeps every part of the architecture; it ends with an error if a
+row is out of bounds.
 
 - parameters: at full size, in Mesh TensorFlow and in Keras, and as published, in millions.
 - logits, gradients: largest difference, relative to the largest value (gradients: by variable).
@@ -223,18 +224,19 @@ def main():
     parser.add_argument("names", nargs="*", help="gin files; default: all that are published")
     names = parser.parse_args().names
     mesh = MeshProcess()
-    from published import PUBLISHED
+    from published import AS_PUBLISHED, PUBLISHED
 
+    published = {**PUBLISHED, **AS_PUBLISHED}
     header = "".join(f"{key:>11}" for key in BOUNDS)
     columns = f"{'Mesh':>12}{'Keras':>12}{'published':>10}"
     print(f"{'gin file':<31}{columns}{header}  text  seconds", flush=True)
     failed = []
-    for name in names or PUBLISHED:
+    for name in names or published:
         counts = mesh("parameters", gin_file=f"models/{name}.gin"), keras_parameters(name)
         row = compare(name, mesh)
         cells = "".join(f"{value:>11.1e}" for value in row.differences.values())
         text = "same" if row.same_text else "DIFF"
-        columns = f"{counts[0]:>12,}{counts[1]:>12,}{PUBLISHED.get(name, ''):>9}M"
+        columns = f"{counts[0]:>12,}{counts[1]:>12,}{published.get(name, ''):>9}M"
         print(f"{name:<31}{columns}{cells}  {text}  {row.seconds:>7.0f}", flush=True)
         problems = row.problems()
         if counts[0] != counts[1]:

@@ -29,9 +29,9 @@ from primer_tf.training.training_state import read_training_state
 )
 def test_there_and_back(name, vocabulary, tmp_path):
     model = make_preset(tmp_path / "preset", name, vocabulary)
-    lines = []
-    keras_to_mesh(tmp_path / "preset", tmp_path / "mesh", report=lines.append)
-    mesh_to_keras(tmp_path / "mesh", tmp_path / "again", report=lines.append)
+    lines, mesh = [], tmp_path / "[v1] a\\b?"  # as a pattern it would not match itself
+    keras_to_mesh(tmp_path / "preset", mesh, report=lines.append)
+    mesh_to_keras(mesh, tmp_path / "again", report=lines.append)
     loaded = PrimerCausalLM.from_preset(str(tmp_path / "again"))
     names = {"name": loaded.backbone.name}
     assert loaded.backbone.get_config() == {**model.backbone.get_config(), **names}
@@ -95,6 +95,56 @@ def test_what_does_not_fit(more, message, capsys, primer, tmp_path):
     assert re.search(message, line), line
 
 
+@pytest.fixture
+def as_published(primer, tmp_path):
+    """A checkpoint with the operative configuration of a published run: normalized before all."""
+    folder = tmp_path / "published"
+    shutil.copytree(primer / "mesh", folder)
+    (folder / "operative_config.gin").write_text(
+        'include "model.gin"\n'
+        "transformer.make_layer_stack.layer_stack_cls = @transformer.LayerStack\n"
+        "MDHA.num_memory_heads = 0\nMDHA.call.losses = None\nof.another.module = 1\n"
+        "encoder/MDHA.num_heads = 99\n"
+    )
+    return folder
+
+
+def test_an_operative_configuration_and_a_named_file_that_disagree(as_published, tmp_path):
+    lines = []
+    named = {"gin_files": [as_published / "model.gin"], "report": lines.append}
+    mesh_to_keras(as_published, tmp_path / "named", **named)
+    warning, converted = lines
+    assert warning.startswith("Warning: not the model that was trained, by ")
+    assert "placement is 'alternating', not 'pre'." in warning and "Converted" in converted
+    lines.clear()
+    mesh_to_keras(as_published, tmp_path / "ran", report=lines.append)
+    note, converted = lines
+    assert "encoder/MDHA.num_heads has no effect" in note and "Converted" in converted
+    placements = [
+        PrimerCausalLM.from_preset(str(tmp_path / name)).backbone.placement
+        for name in ("named", "ran")
+    ]
+    assert placements == ["alternating", "pre"]
+    # Where they agree there is nothing to say.
+    lines.clear()
+    named["bindings"] = ["make_layer_stack.layer_stack_cls = @transformer.LayerStack"]
+    mesh_to_keras(as_published, tmp_path / "agreed", **named)
+    assert len(lines) == 1 and "Converted" in lines[0]
+
+
+def test_a_misspelled_binding_beside_an_operative_configuration(capsys, as_published, tmp_path):
+    more = ["--gin_param", "MDHA.num_haeds = 2"]
+    line = mesh_to_keras_fails(capsys, None, tmp_path, *more, model_dir=as_published)
+    assert "no argument 'num_haeds'; did you mean" in line
+
+
+def test_an_operative_configuration_of_another_attention(capsys, as_published, tmp_path):
+    with open(as_published / "operative_config.gin", "a") as file:
+        file.write("MDHA.shared_kv = True\n")
+    line = mesh_to_keras_fails(capsys, None, tmp_path, model_dir=as_published)
+    assert "cannot honour MDHA.shared_kv = True; it must be False" in line
+
+
 def test_a_circular_include(capsys, primer, tmp_path):
     (tmp_path / "a.gin").write_text(f'include "{tmp_path}/a.gin"\n')
     line = mesh_to_keras_fails(capsys, primer, tmp_path, "--gin_file", tmp_path / "a.gin")
@@ -145,12 +195,32 @@ def test_what_cannot_become_a_mesh_checkpoint(capsys, primer, tmp_path, vocabula
     assert "nowhere" in line
     line = fails(capsys, "convert", "keras-to-mesh", primer / "preset", primer / "mesh")
     assert "holds checkpoints already" in line
-    model = make_preset(tmp_path / "odd", "tiny_primer", vocabulary)
-    config = {**model.backbone.get_config(), "max_distance": 64}
-    odd = PrimerCausalLM(type(model.backbone).from_config(config), model.preprocessor)
-    odd.save_to_preset(str(tmp_path / "odd"))
+    write_odd_preset(tmp_path / "odd", vocabulary, activation="softmax")
     line = fails(capsys, "convert", "keras-to-mesh", tmp_path / "odd", tmp_path / "mesh")
-    assert "max_distance is 64, not 128" in line and not (tmp_path / "mesh").exists()
+    assert "no counterpart of the activation 'softmax'" in line
+    assert not (tmp_path / "mesh").exists()
+
+
+def write_odd_preset(path, vocabulary, **arguments):
+    """Writes a preset of a model that no gin file of this package describes."""
+    model = make_preset(path, "tiny_primer", vocabulary)
+    config = {**model.backbone.get_config(), **arguments}
+    odd = PrimerCausalLM(type(model.backbone).from_config(config), model.preprocessor)
+    odd.save_to_preset(str(path))
+    (path / "training_state.npz").unlink(missing_ok=True)
+    return odd.backbone.get_config()
+
+
+def test_a_model_that_no_gin_file_describes(tmp_path, vocabulary):
+    odd = {"max_distance": 64, "kernel_size": 5, "placement": "post", "vocabulary_size": 300}
+    odd |= {"activation": "mish", "block": ["feed_forward", "attention", "feed_forward"]}
+    config = write_odd_preset(tmp_path / "odd", vocabulary, **odd)
+    lines = []
+    keras_to_mesh(tmp_path / "odd", tmp_path / "mesh", report=lines.append)
+    assert "100 sentinels to the 300 pieces" in lines[0] and "the 300 rows" in lines[0]
+    mesh_to_keras(tmp_path / "mesh", tmp_path / "again", report=lines.append)
+    again = PrimerCausalLM.from_preset(str(tmp_path / "again")).backbone.get_config()
+    assert again == {**config, "name": again["name"]}
 
 
 def test_damaged_training_state(capsys, primer, tmp_path):

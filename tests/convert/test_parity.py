@@ -2,7 +2,7 @@
 
 import pytest
 from parity import compare, run_in_tf1
-from published import PUBLISHED
+from published import AS_PUBLISHED, PUBLISHED
 
 from primer_tf.convert.from_gin import from_gin
 from primer_tf.zoo.presets import preset_parameters
@@ -20,7 +20,10 @@ def mesh(tf1_process):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in PUBLISHED],
+    [
+        pytest.param(name, marks=[] if name in FAST else pytest.mark.slow)
+        for name in (*PUBLISHED, *AS_PUBLISHED)
+    ],
 )
 def test_engines_agree(name, mesh):
     row = compare(name, mesh)

@@ -25,3 +25,10 @@ PUBLISHED = {
     "synthesizer": 145,
     "synthesizer_squared_relu": 145,
 }
+
+# Full Primer as its published files ran, normalized before every layer: gin files of ours with the
+# same variables.
+AS_PUBLISHED = {
+    f"{size}_primer_as_published": PUBLISHED[f"{size}_primer"]
+    for size in ("small", "medium", "large")
+}

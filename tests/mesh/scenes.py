@@ -14,7 +14,7 @@ class Scene:
     """A Mesh TensorFlow graph, its model, and a session with random weights."""
 
     def __init__(self, name, bindings=TINY):
-        graphs.parse(f"models/{name}.gin", bindings=bindings)
+        graphs.parse(name if "." in str(name) else f"models/{name}.gin", bindings=bindings)
         self.graph = mtf.Graph()
         self.mesh = mtf.Mesh(self.graph, "mesh")
         self.model = graphs.build_model(VOCABULARY)

@@ -21,6 +21,21 @@ def test_wrong_gin_files_bindings_and_flags(tmp_path):
 
 
 @in_tf1
+def test_the_users_gin_file_comes_before_ours(tmp_path):
+    from command import failure
+    from gin import config
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny_primer.gin").write_text("MDHA.of_the_user = 1\n")
+    folders = list(config._LOCATION_PREFIXES)
+    try:
+        line = failure(str(tmp_path / "m"), "train", flags=[f"--gin_location_prefix={tmp_path}"])
+    finally:
+        config._LOCATION_PREFIXES[:] = folders
+    assert "of_the_user" in line and f"{tmp_path}/models/tiny_primer.gin" in line
+
+
+@in_tf1
 def test_missing_data_vocabulary_and_targets(tmp_path):
     import seqio
     import tensorflow as tf
@@ -43,7 +58,7 @@ def test_missing_data_vocabulary_and_targets(tmp_path):
             output_features={"inputs": seqio.Feature(seqio_tasks.ConfiguredVocabulary())},
         )
     for wrong, clue in (
-        ({"VOCABULARY": "/no/such.model"}, "VOCABULARY"),
+        ({"VOCABULARY": "/no/such.model"}, "sentencepiece_model.path = "),
         ({"VOCABULARY": str(tmp_path / "text.txt")}, "text.txt"),
         ({"TRAIN_FILES": None}, "TRAIN_FILES"),
         ({"TRAIN_FILES": "/no/such.txt"}, "/no/such.txt"),

@@ -11,15 +11,16 @@ from tf1 import in_tf1
 @in_tf1
 def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     import tensorflow.compat.v1 as tf
-    from command import corpus, t5
+    from command import corpus, failure, t5
 
-    model, data = str(tmp_path / "model"), corpus(str(tmp_path))
+    # A name that TensorFlow would take for a pattern, and that does not match itself.
+    model, data = str(tmp_path / "[v1] a\\b?"), corpus(str(tmp_path))
 
     # Train, and continue where it stopped.
     printed = t5(model, "train", TRAIN_STEPS=4, **data)
     assert re.search(r"step 4/4  loss \d.*steps/s.*tokens/s.*left", printed)
     printed = t5(model, "train", TRAIN_STEPS=30, **data)
-    assert "continuing from" in printed and "ckpt-4" in printed
+    assert f"continuing from {model}/model.ckpt-4" in printed
     losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", printed)]
     assert losses[-1] < losses[0] - 0.3
     assert "at step 30 of 30" in t5(model, "train", TRAIN_STEPS=30, **data)
@@ -63,6 +64,9 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     greedy = dict(data, PROMPT_LENGTH=16, DECODE_LENGTH=6)
     t5(model, "export", EXPORT_DIR=str(tmp_path / "export"), **greedy)
     (version,) = os.listdir(tmp_path / "export")
+    for folder in (model, str(tmp_path / "[1]")):
+        line = failure(model, "export", EXPORT_DIR=folder, **greedy)
+        assert f"cannot load a SavedModel from {folder}" in line
     t5(model, "decode", OUTPUT=str(tmp_path / "out" / "greedy"), **decoding)
     infer = (tmp_path / "out" / "greedy-30").read_text().splitlines()
     with tf.Graph().as_default(), tf.Session() as session:

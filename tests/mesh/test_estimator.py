@@ -91,6 +91,24 @@ def test_training_descends_saves_and_resumes(tmp_path):
 
 
 @in_tf1
+def test_outdated_checkpoints_are_those_of_the_folder_itself(tmp_path):
+    """TensorFlow deletes by pattern: in `v?` also what lies in `v1`."""
+    import os
+
+    from primer_tf.literal_paths import literal
+
+    other, folder = tmp_path / "v1", tmp_path / "v?"
+    other.mkdir()
+    toy_estimator(str(other), save_steps=1).train(batches(), max_steps=2)
+    before = sorted(os.listdir(other))
+    toy_estimator(literal(folder), save_steps=1).train(batches(), max_steps=6)
+    assert sorted(os.listdir(other)) == before
+    assert sorted(p.name for p in folder.iterdir() if p.suffix == ".index") == [
+        f"model.ckpt-{step}.index" for step in (4, 5, 6)
+    ]
+
+
+@in_tf1
 def test_evaluation_averages_over_the_data(tmp_path):
     import numpy as np
     import tensorflow.compat.v1 as tf

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from primer_tf.mesh import runtime
+from primer_tf.mesh.runtime import gin_files
 
 HOOK = Path(runtime.__file__).parents[1] / "import_hook.py"
 TRIGGERS = ("t5", "mesh_tensorflow", "gin.tf")
@@ -114,7 +115,7 @@ def test_what_is_there_is_left_alone(monkeypatch):
     # Nor is anything of T5's repaired.
     monkeypatch.setattr(repairs, "apply_on_import", lambda: pytest.fail("repaired"))
     monkeypatch.setattr(runtime, "_installed", False)
-    monkeypatch.setattr(runtime, "_add_gin_files", lambda: None)
+    monkeypatch.setattr(gin_files, "search", lambda: None)
     runtime.install()
 
 

@@ -1,15 +1,7 @@
 """The published tasks, on tiny prepared data sets of their names."""
 
 import pytest
-import tiny_tfds
 from tf1 import in_tf1
-
-
-@pytest.fixture(scope="module")
-def tfds_folder(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("tfds"))
-    tiny_tfds.write(folder)
-    return folder
 
 
 def task(name, folder):

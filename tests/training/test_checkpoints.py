@@ -1,18 +1,26 @@
 """A checkpoint is there in one piece or not at all, whatever happens while it is written."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from killing import kill_at
 
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory, atomic_write, sole_writer
+from primer_tf.training import T5Adafactor
 from primer_tf.training.checkpoints import FILE, Checkpoints
+from primer_tf.training.training_state import (
+    read_training_state,
+    restore_training_state,
+    save_training_state,
+)
 
 
 class Variable:
@@ -119,6 +127,83 @@ def test_truncated_or_missing(tmp_path, length):
     (tmp_path / "step_00000001" / FILE).unlink()
     with pytest.raises(UserError, match="No checkpoint in .* can be read"):
         restored(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, None])
+def test_what_is_no_damage(tmp_path, monkeypatch, number):
+    """An error that may be gone the next time neither loses a checkpoint nor asks to delete it."""
+    for step in (1, 2):
+        Checkpoints(tmp_path).save(make_model(float(step)), step)
+    save_training_state(tmp_path, *small_optimizer())
+
+    def fail(path):
+        raise MemoryError if number is None else OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        reason = os.strerror(number) if number else "not enough memory"
+        for read in (restored, read_training_state):
+            with pytest.raises(UserError, match=f"^Cannot read .*npz: {reason}.$"):
+                read(tmp_path)
+    assert restored(tmp_path) == (2, [])
+    (tmp_path / "training_state.npz").write_bytes(b"PK\3\4 nonsense")
+    with pytest.raises(UserError, match="is damaged .*; delete it"):
+        read_training_state(tmp_path)
+
+
+def small_optimizer(dtype="float32", seed=None):
+    """Two weights and their `T5Adafactor` in a `LossScaleOptimizer`, as mixed precision has it."""
+    inner = T5Adafactor(0.01, min_dim_size_to_factor=2)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner)
+    weights = [keras.Variable(np.zeros(s), dtype=dtype, name=n) for n, s in SMALL.items()]
+    optimizer.build(weights)
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        for variable in [*weights, *optimizer.variables]:
+            variable.assign(100 * rng.random(variable.shape))
+    return weights, optimizer
+
+
+SMALL = {"kernel": (3, 4), "bias": (4,)}
+
+
+def numbers(variables):
+    return [keras.ops.convert_to_numpy(keras.ops.cast(v, "float32")) for v in variables]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_dtype_survives(tmp_path, dtype):
+    """Weights, moments, loss scale and counts, to the last bit."""
+    models = [
+        SimpleNamespace(variables=weights, optimizer=optimizer, metrics=[])
+        for weights, optimizer in (small_optimizer(dtype, seed=0), small_optimizer(dtype))
+    ]
+    Checkpoints(tmp_path).save(models[0], 1)
+    assert Checkpoints(tmp_path).restore_newest(models[1]) == 1
+    saved, restored = (numbers([*m.variables, *m.optimizer.variables]) for m in models)
+    for expected, actual in zip(saved, restored, strict=True):
+        assert expected.any()
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("accumulation", [None, 3])
+def test_state_of_a_wrapped_optimizer(tmp_path, accumulation):
+    """What lies beside a preset is of the Adafactor inside, and goes back into it."""
+    weights, optimizer = small_optimizer(seed=0)
+    inner = optimizer.inner_optimizer
+    inner.iterations.assign(7)
+    save_training_state(tmp_path, weights, optimizer)
+    step, slots = read_training_state(tmp_path)
+    assert step == 7
+    assert sorted(slots) == [("bias", "v"), ("kernel", "vc"), ("kernel", "vr")]
+    other = T5Adafactor(0.01, min_dim_size_to_factor=2, gradient_accumulation_steps=accumulation)
+    wrapped = keras.optimizers.LossScaleOptimizer(other)
+    assert restore_training_state(tmp_path, weights, wrapped) == 7
+    assert int(other.iterations) == 7
+    for weight in weights:
+        for kind, slot in other.slots(weight).items():
+            (expected,) = numbers([inner.slots(weight)[kind]])
+            np.testing.assert_array_equal(numbers([slot])[0], expected)
 
 
 def test_another_model(tmp_path):

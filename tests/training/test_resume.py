@@ -15,6 +15,8 @@ import pytest
 from killing import run_and_kill
 
 from primer_tf.cli import main
+from primer_tf.models import PrimerCausalLM
+from primer_tf.training.training_state import read_training_state
 
 STEPS = 4
 
@@ -64,7 +66,7 @@ def assert_same(actual, expected):
 @pytest.fixture(scope="module")
 def whole(arguments, tmp_path_factory):
     """The state at the end of an uninterrupted run."""
-    output = tmp_path_factory.mktemp("whole") / "run"
+    output = tmp_path_factory.mktemp("whole") / "[v1] a\\b?"  # a name, not a pattern
     primer(*arguments, "--steps", STEPS, "--output", output)
     return state(output)
 
@@ -99,6 +101,17 @@ def test_truncated_checkpoint_falls_back_to_the_one_before(killed, whole, tmp_pa
     assert "step_00000002 is corrupt" in printed and "trying an older one" in printed
     assert "Resuming at step 1." in printed
     assert_same(state(output), whole)
+
+
+def test_mixed_precision(arguments, tmp_path, capsys):
+    """Keras wraps the optimizer; its state lies beside the preset all the same."""
+    step = ["--steps", "1", "--dtype", "mixed_float16"]
+    primer(*arguments, *step, "--output", tmp_path / "a")
+    primer(*arguments, *step, "--preset", tmp_path / "a/preset", "--output", tmp_path / "b")
+    assert "goes on from step 1." in capsys.readouterr().out
+    assert read_training_state(tmp_path / "b/preset")[0] == 2
+    loaded = PrimerCausalLM.from_preset(str(tmp_path / "b/preset"))
+    assert loaded.dtype_policy.name == "mixed_float16"
 
 
 # Python's audit events in a run's folder, from its first file to its last.

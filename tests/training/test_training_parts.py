@@ -1,14 +1,12 @@
-"""Optimizer, schedule, loss, packed data and vocabulary against independent arithmetic."""
+"""Schedule, loss, packed data and vocabulary against independent arithmetic."""
 
-import keras
 import numpy as np
 import pytest
 from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
-from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor, TokenChunks
-from primer_tf.training.vocabulary import train_vocabulary
+from primer_tf.training import NextTokenLoss, RsqrtSchedule, TokenChunks
 
 
 def test_schedule_by_hand():
@@ -17,56 +15,6 @@ def test_schedule_by_hand():
     assert rates == pytest.approx([0.01, 0.01, 0.005])
     ramp = RsqrtSchedule(warmup_steps=100, scale=2.0, ramp_up_steps=10)
     assert [float(ramp(s)) for s in (0, 4, 9, 400)] == pytest.approx([0.02, 0.1, 0.2, 0.1])
-
-
-def adafactor_by_definition(weight, gradients, rates, factored):
-    """Shazeer and Stern, algorithm 4 without momentum, in float64."""
-    w = weight.astype("float64")
-    full, row, column = 0.0, 0.0, 0.0
-    for step, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
-        beta = 1.0 - step**-0.8
-        squared = g.astype("float64") ** 2 + 1e-30
-        if factored:  # of a stack of matrices, each by itself
-            row = beta * row + (1 - beta) * squared.mean(axis=-1)
-            column = beta * column + (1 - beta) * squared.mean(axis=-2)
-            moment = np.einsum("...r,...c->...rc", row, column)
-            moment /= row.mean(axis=-1)[..., None, None]
-        else:
-            full = beta * full + (1 - beta) * squared
-            moment = full
-        update = g / np.sqrt(moment)
-        update /= max(1.0, np.sqrt((update**2).mean()))
-        w = w - rate * max(1e-3, np.sqrt((w**2).mean())) * update
-    return w
-
-
-@pytest.mark.parametrize(
-    "shape", [(5,), (130, 20), (20, 130), (128, 140), (140, 128), (3, 129, 140)]
-)
-def test_adafactor(shape):
-    rng = np.random.default_rng(0)
-    weight = rng.standard_normal(shape).astype("float32")
-    gradients = [rng.standard_normal(shape).astype("float32") for _ in range(6)]
-    schedule = RsqrtSchedule(warmup_steps=3)
-    optimizer = T5Adafactor(schedule)
-    variable = keras.Variable(weight)
-    optimizer.build([variable])
-    for gradient in gradients:
-        optimizer.apply([keras.ops.convert_to_tensor(gradient)])
-    factored = len(shape) >= 2 and min(shape[-2:]) >= 128
-    rates = [max(step, 3) ** -0.5 for step in range(6)]
-    expected = adafactor_by_definition(weight, gradients, rates, factored)
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(variable.value), expected, rtol=1e-4, atol=1e-6
-    )
-    moments = sum(np.prod(v.shape) for v in optimizer.variables if "_slot_" in v.name)
-    stack = np.prod(shape[:-2])
-    assert moments == (stack * sum(shape[-2:]) if factored else np.prod(shape))
-
-
-def test_adafactor_config():
-    config = T5Adafactor(0.02, min_dim_size_to_factor=64).get_config()
-    assert T5Adafactor.from_config(config).get_config() == config
 
 
 @pytest.mark.parametrize("z_loss", [0.0, 0.1])
@@ -140,8 +88,3 @@ def test_ids_beyond_the_vocabulary_are_unknown(vocabulary):
     ids = [*np.asarray(tokenizer("And God")).tolist(), 319]
     assert tokenizer.detokenize(ids).startswith("And God")
     assert "⁇" in tokenizer.detokenize(ids)
-
-
-def test_vocabulary_too_large_for_the_text():
-    with pytest.raises(UserError, match="Cannot train a vocabulary of 5000 pieces"):
-        train_vocabulary(SENTENCES, size=5000)

@@ -19,6 +19,7 @@ def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
         "mesh_tensorflow.transformer.evolved_transformer",
         "mesh_tensorflow.transformer.moe",
         "mesh_tensorflow.transformer.utils",
+        "t5.data.preprocessors",
         "t5.models.mesh_transformer",
         "primer_tf.mesh.continuation",
         "primer_tf.mesh.decoding",

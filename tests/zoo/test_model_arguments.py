@@ -1,11 +1,13 @@
 """From gin bindings to the arguments of a backbone: all of them, or an error that names one."""
 
 import pytest
+from test_published_files import WITHOUT_EFFECT
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
 from primer_tf.zoo import gin_reader
 from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
+from primer_tf.zoo.presets import preset_arguments
 from primer_tf.zoo.resolved_bindings import ResolvedBindings
 from primer_tf.zoo.run_arguments import run_arguments
 
@@ -35,6 +37,7 @@ def test_primer_in_full():
         "placement": "alternating",
         "dropout": 0.0,
         "num_buckets": 32,
+        "max_distance": 128,
         "gradient_checkpointing": False,
         "initializer_scale": 1.0,
     }
@@ -74,7 +77,12 @@ def test_one_binding_changes_one_argument(binding, argument, value):
     [
         ("MDHA.num_head = 3", "MDHA has no argument 'num_head'; did you mean 'num_heads'"),
         ("MDHB.num_heads = 3", "unknown configurable 'MDHB'; did you mean 'MDHA'"),
-        ("decoder/MDHA.num_heads = 3", "scope 'decoder', which a language model never enters"),
+        ("MDHA.num_memory_heads = 1", "cannot honour MDHA.num_memory_heads = 1; it must be 0"),
+        ("MDHA.shared_kv = True", "it must be False"),
+        ("MDHA.combine_dims = False", "it must be True"),
+        ("MDHA.keep_query_heads_dims = True", "it must be False"),
+        ("MDHA.attention_func = 'hybrid'", "it must be None"),
+        ("MDHA.call.losses = []", "it must be None"),
         ("MDHA.num_heads = %n", "nothing defines the macro %n"),
         ("num_heads = %num_heads", "macro %num_heads is defined by itself"),
         ("MDHA.z_loss_coeff = 1e-3", "cannot honour MDHA.z_loss_coeff = 0.001; it must be None"),
@@ -98,6 +106,36 @@ def test_what_cannot_be_honoured_is_named(binding, message):
     with pytest.raises(UserError, match=message) as error:
         backbone_arguments(read(PRIMER, binding))
     assert "the binding" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("binding", WITHOUT_EFFECT)
+def test_what_has_no_effect_in_mesh_tensorflow_has_none_here(binding):
+    notes = []
+    bindings = gin_reader.read(PRIMER, [binding])
+    assert backbone_arguments(ResolvedBindings(bindings, note=notes.append)) == preset_arguments(
+        "tiny_primer"
+    )
+    # What says what is so anyway is no news, and a macro for a scope is what it is.
+    silent = binding.startswith("MDHA.") or "." not in binding
+    assert len(notes) == (not silent)
+    if notes:
+        name = binding.split(" ")[0]
+        assert f"the binding '{binding}': {name} has no effect" in notes[0]
+
+
+def test_a_note_is_logged(caplog):
+    read(PRIMER, "encoder/MDHA.num_heads = 3")
+    (record,) = caplog.records
+    assert "scope 'encoder', which a language model never enters" in record.getMessage()
+
+
+def test_primer_as_published_has_another_placement_and_nothing_else():
+    for size in ("tiny", "small", "medium", "large"):
+        described, published = (
+            preset_arguments(f"{size}_primer{reading}") for reading in ("", "_as_published")
+        )
+        assert described["placement"] == "alternating"
+        assert published == {**described, "placement": "pre"}
 
 
 def test_an_error_names_file_and_line(tmp_path):
@@ -131,14 +169,16 @@ def test_run():
         "dtype": "float32",
         "z_loss": 1e-4,
         "label_smoothing": 0.0,
-        "data": "demo",
+        "data": "seqio:demo_autoregressive_language_modeling",
     }
 
 
 def test_data_of_runs():
     text = "MIXTURE_NAME = 'text_autoregressive_language_modeling'"
     fields = run_arguments(read(TRAIN, text, "TRAIN_FILES = 'a.txt'"))
-    assert (fields["data"], fields.get("validation_data")) == ("a.txt", None)
+    assert (fields["data"], fields.get("validation_data")) == ("lm:a.txt", None)
+    fields = run_arguments(read(TRAIN, text, "TRAIN_FILES = 'a'", "VALIDATION_FILES = 'b'"))
+    assert (fields["data"], fields["validation_data"]) == ("lm:a", "lm:b")
     with pytest.raises(UserError, match="Name the text files"):
         run_arguments(read(TRAIN, text))
     name = "lm1b_autoregressive_language_modeling"

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer import attention, transformer_layers
 
 from primer_tf.mesh.layers.convolution import causal_depthwise_conv
+from primer_tf.mesh.layers.published_name import published_name
 
 
 class MDHAParams(attention.AttentionParams):
@@ -93,7 +94,7 @@ class MDHAParams(attention.AttentionParams):
             return causal_depthwise_conv(projected, context)
 
 
-@gin.configurable(module="t5_models")
+@published_name
 class MDHA(transformer_layers.SelfAttention):
     """Self-attention whose queries, keys and values are convolved over the sequence.
 
@@ -101,37 +102,51 @@ class MDHA(transformer_layers.SelfAttention):
     incremental decoding the state of a layer is the convolutions' histories, then the keys and
     the values so far.
 
-    The arguments are those of `transformer_layers.SelfAttention`, and
+    The arguments are those of `transformer_layers.SelfAttention`, of which some have one value
+    only: they are there for the operative configurations of the code that accompanied the paper.
 
     Args:
+      num_memory_heads: 0: as many heads for keys and values as for queries.
+      shared_kv: False.
+      attention_func: None.
+      combine_dims: True.
+      keep_query_heads_dims: False.
       share_qk_rep: whether queries and keys share one representation: `r = dconv(x Wq)`, `k = r`,
         `q = r Wr`, as in full Primer (paper, appendix A.3). No `k` weights then.
+
+    Raises:
+      ValueError: if one of the arguments that have one value has another.
     """
 
     def __init__(
         self,
         num_heads=8,
+        num_memory_heads=0,
         key_value_size=128,
+        shared_kv=False,
         dropout_rate=0.0,
         attention_kwargs=None,
         relative_attention_type=None,
         relative_attention_num_buckets=32,
+        attention_func=None,
+        combine_dims=True,
+        keep_query_heads_dims=False,
         fold_scaling_into_initializer=True,
         z_loss_coeff=None,
         share_qk_rep=False,
     ):
+        _only("num_memory_heads", num_memory_heads, 0)
+        _only("shared_kv", shared_kv, False)
+        _only("attention_func", attention_func, None)
+        _only("combine_dims", combine_dims, True)
+        _only("keep_query_heads_dims", keep_query_heads_dims, False)
         super().__init__(
             num_heads=num_heads,
-            num_memory_heads=0,
             key_value_size=key_value_size,
-            shared_kv=False,
             dropout_rate=dropout_rate,
             attention_kwargs=attention_kwargs,
             relative_attention_type=relative_attention_type,
             relative_attention_num_buckets=relative_attention_num_buckets,
-            attention_func=None,
-            combine_dims=True,
-            keep_query_heads_dims=False,
             fold_scaling_into_initializer=fold_scaling_into_initializer,
             z_loss_coeff=z_loss_coeff,
         )
@@ -147,17 +162,23 @@ class MDHA(transformer_layers.SelfAttention):
             self.fold_scaling_into_initializer,
         )
 
+    # A configurable of its own in the code that accompanied the paper.
+    @gin.configurable(module="t5_models.MDHA")
     def call(self, context, x, losses=None):
         """Applies the layer.
 
         Args:
           context: a `transformer.Context`.
           x: a Tensor `[..., length, d_model]`; `[..., d_model]` in "incremental" mode.
-          losses: not used.
+          losses: None.
 
         Returns:
           A Tensor of the shape of `x`.
+
+        Raises:
+          ValueError: if there are `losses`.
         """
+        _only("call.losses", losses, None)
         params = self.make_params(context)
         memory_length = self.memory_length(context)
         q, k, v = params.project(context, x)
@@ -186,3 +207,8 @@ class MDHA(transformer_layers.SelfAttention):
             **self.attention_kwargs_from_context(context),
         )
         return params.compute_output(o, output_shape=x.shape)
+
+
+def _only(argument, value, allowed):
+    if value != allowed:
+        raise ValueError(f"MDHA.{argument} must be {allowed!r}, got {value!r}.")

@@ -1,11 +1,12 @@
 """Causal depthwise convolution over the sequence, exact in incremental decoding too."""
 
-import gin
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
 
+from primer_tf.mesh.layers.published_name import published_name
 
-@gin.configurable(module="t5_models")
+
+@published_name
 def causal_depthwise_conv(x, context, kernel_size=3):
     """Convolves each channel with its own kernel over the current and earlier positions.
 
@@ -19,7 +20,7 @@ def causal_depthwise_conv(x, context, kernel_size=3):
     Args:
       x: a Tensor `[..., length, channels]`; `[..., channels]` in "incremental" mode.
       context: a `transformer.Context`.
-      kernel_size: an integer, the number of positions seen.
+      kernel_size: an integer, the number of positions seen, or None for no convolution.
 
     Returns:
       A Tensor of the shape of `x`.
@@ -27,6 +28,8 @@ def causal_depthwise_conv(x, context, kernel_size=3):
     Raises:
       ValueError: if `kernel_size` is less than 1.
     """
+    if kernel_size is None:
+        return x
     if kernel_size < 1:
         raise ValueError(f"kernel_size must be at least 1, got {kernel_size}.")
     kernel = [

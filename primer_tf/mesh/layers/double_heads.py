@@ -1,11 +1,12 @@
 """Attention with twice the heads at half the size, of the Evolved Transformer decoder."""
 
-import gin
 import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer import transformer, transformer_layers
 
+from primer_tf.mesh.layers.published_name import published_name
 
-@gin.configurable(module="t5_models")
+
+@published_name
 class DoubleHeadsAttentionLayer(transformer.TransformerLayer):
     """Self-attention with `2 * base_num_heads` heads of `key_value_size / 2` channels each.
 

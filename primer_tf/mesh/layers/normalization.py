@@ -1,11 +1,12 @@
 """Primer's normalization (paper, appendix A.3)."""
 
-import gin
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
 
+from primer_tf.mesh.layers.published_name import published_name
 
-@gin.configurable(module="t5_models")
+
+@published_name
 def sublayer_prime_norm(x, layer_stack, context, epsilon=1e-6, name="primer_norm"):
     """Normalizes over the model dimension.
 

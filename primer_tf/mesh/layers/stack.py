@@ -1,10 +1,11 @@
 """The layer stack of full Primer: normalization before attention, and after feed-forward."""
 
-import gin
 from mesh_tensorflow.transformer import transformer
 
+from primer_tf.mesh.layers.published_name import published_name
 
-@gin.configurable(module="t5_models")
+
+@published_name
 class PrePostNormLayerStack(transformer.LayerStack):
     """A layer stack that normalizes the input of even layers and the output of odd layers.
 

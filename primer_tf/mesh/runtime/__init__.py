@@ -1,8 +1,9 @@
 """Lets T5 and Mesh TensorFlow run, unmodified, on a TensorFlow that has no Estimator.
 
 `install()` supplies what they import and current TensorFlow has dropped (`modules`), repairs known
-faults of theirs as they are imported (`repairs`), and makes our gin files findable. The Estimator
-itself is in `estimator`. Nothing is done where TensorFlow still has its own.
+faults of theirs as they are imported (`repairs`), and has gin find the files of the user, of T5
+and of this package (`gin_files`). The Estimator itself is in `estimator`. Nothing is done where
+TensorFlow still has its own.
 """
 
 _installed = False
@@ -14,24 +15,12 @@ def install():
     if _installed:
         return
     _installed = True
-    from primer_tf.mesh.runtime import modules, repairs
+    from primer_tf.mesh.runtime import gin_files, modules, repairs
 
     if modules.supply():
         repairs.apply_on_import()
-    _add_gin_files()
+    gin_files.search()
     _warn_of_nightly_builds()
-
-
-def _add_gin_files():
-    import logging
-
-    import gin
-
-    from primer_tf import gin_directory
-
-    gin.add_config_file_search_path(str(gin_directory()))
-    # gin calls it an error when a file is in the second place it looks and not in the first.
-    logging.getLogger().addFilter(lambda record: "Path not found: " not in record.getMessage())
 
 
 def _warn_of_nightly_builds():

@@ -5,6 +5,7 @@ import os
 import sys
 
 from primer_tf.errors import UserError
+from primer_tf.literal_paths import as_named, literal
 from primer_tf.mesh.runtime import checkpoints
 
 
@@ -18,6 +19,7 @@ def one_line_errors(main):
     def wrapped(argv):
         try:
             check_flags()
+            prepare()
             return main(argv)
         except Exception as error:
             line = explain(error)
@@ -49,6 +51,24 @@ def check_flags():
         raise UserError(f"--t5_tfds_data_dir={folder}: there is no such folder.")
 
 
+def prepare():
+    """Lets commands written for a TPU host run as they are, but for the TPU."""
+    import gin
+    from absl import flags
+
+    for name in ("model_dir", "pretrained_model_dir"):
+        if folder := getattr(flags.FLAGS, name):
+            setattr(flags.FLAGS, name, literal(folder))
+    if flags.FLAGS.module_import and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # A console script does not find the modules beside it.
+    # Names the vocabulary also for tasks that are not ours.
+    import primer_tf.tasks.vocabulary  # noqa: F401
+
+    # One core stands for the TPU; gin files that say which TPU it is override this.
+    with gin.unlock_config():
+        gin.bind_parameter("utils.tpu_mesh_shape.tpu_topology", "v2-1")
+
+
 def explain(error):
     """Returns one line that tells the user what to mend, or None for a fault of the program."""
     import tensorflow as tf
@@ -66,4 +86,4 @@ def explain(error):
     # gin appends where a binding stands and what it was calling; TensorFlow, the graph.
     where = [line.strip() for line in str(error).splitlines()[1:]]
     where = [line for line in where if line.startswith(("In file", "In bindings"))]
-    return " ".join([checkpoints.first_line(error), *where])
+    return as_named(" ".join([checkpoints.first_line(error), *where]))

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from primer_tf.errors import UserError
-from primer_tf.mesh.runtime import checkpoints, devices, hooks
+from primer_tf.literal_paths import as_named, check_loadable
+from primer_tf.mesh.runtime import checkpoints, devices, hooks, restoring
 from primer_tf.mesh.runtime.specs import ModeKeys, RunConfig
 
 
@@ -76,17 +77,18 @@ class Estimator:
             if step >= max_steps:
                 _tell(f"{self.model_dir} is at step {step} of {max_steps}; nothing to train.")
                 return self
-        with self._graph() as graph:
+        with self._graph():
             features, iterator = self._features(input_fn)
             tokens = _tokens(features)
             spec = self._call_model_fn(features, ModeKeys.TRAIN)
+            scaffold = spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold()
             if start:
-                checkpoints.check(start, tf.global_variables())
+                scaffold = restoring.scaffold_to_restore(start, scaffold)
                 _tell(f"continuing from {start}")
-            self._train_loop(graph, spec, iterator, tokens, hooks or [], steps, max_steps)
+            self._train_loop(spec, scaffold, iterator, tokens, hooks or [], steps, max_steps)
         return self
 
-    def _train_loop(self, graph, spec, iterator, tokens, user_hooks, steps, max_steps):
+    def _train_loop(self, spec, scaffold, iterator, tokens, user_hooks, steps, max_steps):
         model_hooks = [*spec.training_hooks, *spec.training_chief_hooks]
         for hook in user_hooks:
             if isinstance(hook, hooks.CheckpointInputPipelineHook):
@@ -95,7 +97,6 @@ class Estimator:
         # T5 prints every step's loss through a Print operation; the progress lines replace it.
         loss = spec.loss.op.inputs[0] if spec.loss.op.type == "Print" else spec.loss
         stopper = hooks.StopOnSignalHook()
-        scaffold = spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold()
         all_hooks = [
             *user_hooks,
             *model_hooks,
@@ -107,7 +108,7 @@ class Estimator:
         ]
         session_creator = tf.train.ChiefSessionCreator(
             scaffold,
-            config=devices.session_config(graph, self.config.session_config),
+            config=devices.session_config(tf.get_default_graph(), self.config.session_config),
             checkpoint_dir=self.model_dir,
         )
         try:
@@ -194,7 +195,11 @@ class Estimator:
 
         Returns:
           The folder's path.
+
+        Raises:
+          UserError: if TensorFlow could not load it from there.
         """
+        check_loadable(export_dir_base)
         path = checkpoint_path or checkpoints.required(self.model_dir)
         version = int(time.time())
         while os.path.exists(os.path.join(export_dir_base, str(version))):
@@ -213,8 +218,7 @@ class Estimator:
             local_init = scaffold.local_init_op
             config = devices.session_config(graph, self.config.session_config)
             with tf.Session(config=config) as session:
-                checkpoints.check(path, tf.global_variables())
-                saver.restore(session, path)
+                restoring.saver_to_restore(path, saver).restore(session, path)
                 builder = tf.saved_model.Builder(partial)
                 builder.add_meta_graph_and_variables(
                     session,
@@ -250,9 +254,8 @@ class Estimator:
     @contextlib.contextmanager
     def _session(self, graph, spec, path, session_hooks):
         """Gives a function that runs fetches on the restored model, without side effects."""
-        checkpoints.check(path, tf.global_variables())
         creator = tf.train.ChiefSessionCreator(
-            spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold(),
+            restoring.scaffold_to_restore(path, spec.scaffold_fn and spec.scaffold_fn()),
             config=devices.session_config(graph, self.config.session_config),
             checkpoint_filename_with_path=path,
         )
@@ -293,4 +296,4 @@ def _tokens(features):
 
 
 def _tell(line):
-    print(line, file=sys.stderr, flush=True)
+    print(as_named(line), file=sys.stderr, flush=True)

@@ -117,12 +117,14 @@ class CheckpointInputPipelineHook(tf.train.SessionRunHook):
         self._saver.save(session, self._path(step), write_meta_graph=False, write_state=False)
         # Not by the file `checkpoint`, which does not list all where all are kept.
         steps = {"input": set(), "model": set()}
-        for name in tf.io.gfile.listdir(self._model_dir):
+        names = tf.io.gfile.listdir(self._model_dir)
+        for name in names:
             if found := re.fullmatch(r"(input|model)\.ckpt-(\d+)\.index", name):
                 steps[found[1]].add(int(found[2]))
         for gone in steps["input"] - steps["model"] - {step}:
-            for path in tf.io.gfile.glob(f"{self._path(gone)}.*"):
-                tf.io.gfile.remove(path)
+            for name in names:
+                if name.startswith(f"input.ckpt-{gone}."):
+                    tf.io.gfile.remove(os.path.join(self._model_dir, name))
 
     def _path(self, step):
         return os.path.join(self._model_dir, f"input.ckpt-{step}")

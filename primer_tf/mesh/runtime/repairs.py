@@ -8,7 +8,9 @@ Their files stay as they are. What is repaired, each where the function says so:
 - output files written in place, so that a reader may see half of one;
 - `MtfModel.eval` writing to a folder it does not make;
 - convolutions that decode something else than they were trained on (`incremental_convolution`);
-- errors the user can mend that end in a traceback.
+- errors the user can mend that end in a traceback;
+- tasks of the user that have the names of ours;
+- T5's default vocabulary, which only a bucket has, for tasks that name no other.
 """
 
 import functools
@@ -65,6 +67,30 @@ def _repair_mesh_layers(transformer_layers):
     incremental_convolution.repair(transformer_layers)
 
 
+def _repair_t5_data_utils(utils):
+    def get_default_vocabulary():
+        """Returns T5's vocabulary, or the one at `primer_tf.tasks.sentencepiece_model.path`."""
+        from primer_tf.tasks.vocabulary import ConfiguredVocabulary
+
+        return ConfiguredVocabulary()
+
+    utils.get_default_vocabulary = get_default_vocabulary
+
+
+def _repair_seqio(dataset_providers):
+    registry = dataset_providers.DatasetProviderRegistry
+    add_provider = registry.add_provider.__func__
+
+    @classmethod
+    def add_or_take_over(cls, name, provider):
+        """Registers a provider; the name may be that of one of our tasks, which it replaces."""
+        if getattr(cls._REGISTRY.get(name), "may_be_replaced", False):
+            cls.remove(name)
+        add_provider(cls, name, provider)
+
+    registry.add_provider = add_or_take_over
+
+
 def _repair_t5_main(main):
     from primer_tf.mesh.runtime.command import one_line_errors
 
@@ -76,6 +102,8 @@ def _repair_t5_utils(utils):
 
 
 REPAIRS = {
+    "seqio.dataset_providers": _repair_seqio,
+    "t5.data.utils": _repair_t5_data_utils,
     "mesh_tensorflow.transformer.transformer_layers": _repair_mesh_layers,
     "mesh_tensorflow.transformer.utils": _repair_mesh_utils,
     "t5.models.mesh_transformer_main": _repair_t5_main,
