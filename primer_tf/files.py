@@ -9,8 +9,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from primer_tf.errors import UserError
 
 # The names of what is being written start so; a killed process leaves such files behind.
@@ -77,6 +75,8 @@ def read_npz(path):
         DamagedFileError: It is not there, or its content is damaged.
         UserError: It cannot be read at present: no permission, too little memory and the like.
     """
+    import numpy as np
+
     try:
         with np.load(path) as archive:
             return {name: archive[name] for name in archive.files}

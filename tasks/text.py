@@ -1,5 +1,8 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
+A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of paths or
+globs of text files. A path that exists is taken as it is, whatever characters it has.
+
 A file is one document, but for two suffixes, in either case: each line of `.jsonl` is a JSON object
 with a document under the key `text`; `.json` holds the same, or one object, or an array of them.
 With `lm:` before it, as in `lm:demo`, a source is the same text, to be cut into chunks as T5's `lm`

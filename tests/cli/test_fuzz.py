@@ -141,6 +141,7 @@ def one_line(capsys, arguments):
         status = end.code
     printed = capsys.readouterr()
     errors = [line for line in printed.err.splitlines() if line.startswith("primer: ")]
+    print(status, ascii(errors), file=open("/tmp/cli/msgs", "a"))
     assert status in (0, 1, 2), status
     assert len(errors) == 1 or (len(errors) == 0 and status != 1), printed.err
     assert "internal error" not in printed.err, printed.err
