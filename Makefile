@@ -14,8 +14,8 @@ demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, expor
 
 test: $(VENV)/.test lint ## The tests, on all three Keras backends
 	$(PYTEST) tests
-	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py
-	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py
+	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
+	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 
 test-slow: $(VENV)/.test ## What takes minutes
 	$(PYTEST) tests -m slow

@@ -1,9 +1,8 @@
 """Softmax cross-entropy straight from hidden states, without logits of all tokens at once."""
 
-import keras
 from keras import ops
 
-from primer_tf.layers.precision import at_least_float32
+from primer_tf.layers.precision import at_least_float32, float32_or_wider
 
 # Logits held at once: 128 MiB in float32, enough rows for the matrix products to run at full speed.
 CHUNK_ELEMENTS = 2**25
@@ -24,15 +23,27 @@ def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
         label_smoothing: Share of the target distribution that is spread evenly.
 
     Returns:
-        `[...]`, in float32 or wider.
+        `[...]`, in float32 or wider; not a number where the target is none of the `V` classes.
     """
     logits = at_least_float32(logits)
+    targets = ops.cast(targets, "int32")
     # A comparison, because the gradient of a gather is a scatter, which is slow.
     classes = ops.arange(logits.shape[-1], dtype="int32")
-    is_target = ops.equal(classes, ops.cast(targets, "int32")[..., None])
-    target_logit = ops.sum(ops.where(is_target, logits, 0.0), axis=-1)
-    smooth = ops.mean(logits, axis=-1) if label_smoothing else None
-    return _losses(ops.logsumexp(logits, axis=-1), target_logit, smooth, z_loss, label_smoothing)
+    is_target = ops.equal(classes, targets[..., None])
+    target_logit = ops.sum(ops.where(is_target, logits, _number(0.0, logits)), axis=-1)
+    smooth = ops.sum(logits, axis=-1) / logits.shape[-1] if label_smoothing else None
+    losses = _losses(ops.logsumexp(logits, axis=-1), target_logit, smooth, z_loss, label_smoothing)
+    return _only_of_classes(losses, targets, logits.shape[-1])
+
+
+def without_weightless(targets, weights):
+    """Returns the targets with class 0 where the weight is zero: any number may stand there.
+
+    Args:
+        targets: `[...]` integers.
+        weights: Numbers of a shape that can be broadcast to theirs.
+    """
+    return ops.where(ops.equal(weights, 0), ops.zeros_like(targets), targets)
 
 
 def linear_cross_entropy(
@@ -53,7 +64,7 @@ def linear_cross_entropy(
     Args:
         hidden_states: `[N, C]`.
         embeddings: `[V, C]`, in float32 or wider; the products run in the type of `hidden_states`.
-        targets: `[N]` integers.
+        targets: `[N]` integers; any number where the weight is zero.
         weights: `[N]`, zero on padding.
         z_loss: Factor of the z-loss.
         label_smoothing: Share of the target distribution that is spread evenly.
@@ -61,14 +72,18 @@ def linear_cross_entropy(
             Default: `CHUNK_ELEMENTS`.
 
     Returns:
-        `[2]`: the sum of the weighted losses, and the sum of the weights of those tokens whose
-        target had the largest logit.
+        `[2]`: the sum of the weighted losses, not a number where a target with weight is no class,
+        and the sum of the weights of those tokens whose target had the largest logit.
     """
+    classes = embeddings.shape[0]
+    targets = ops.cast(without_weightless(targets, weights), "int32")
+    # A gather outside of the table is an error, a number or not a number, as the backend likes.
+    rows = ops.clip(targets, 0, classes - 1)
 
     @ops.custom_gradient
     def sums(hidden_states, embeddings):
         count, (hidden, target, weight) = _chunks(
-            hidden_states, embeddings, targets, weights, chunk_elements
+            (hidden_states, targets, weights), classes, chunk_elements
         )
         table = ops.cast(embeddings, hidden.dtype)
         table_sum = ops.sum(embeddings, axis=0)
@@ -99,15 +114,15 @@ def linear_cross_entropy(
         x = ops.cast(hidden_states, embeddings.dtype)
         at_target = (1.0 - label_smoothing) * w
         # Not from zeros, which TensorFlow would hold forever as a constant of this size.
-        at_targets = ops.segment_sum(-at_target * x, targets, num_segments=embeddings.shape[0])
-        start = (_zero_sums(weights), hidden, at_targets)
+        at_targets = ops.segment_sum(-at_target * x, rows, num_segments=classes)
+        start = (ops.zeros((2,), dtype=float32_or_wider(hidden)), hidden, at_targets)
         total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
 
         hidden_gradient = ops.reshape(hidden_gradient, (-1, hidden.shape[-1]))
         hidden_gradient = ops.cast(hidden_gradient[: ops.shape(x)[0]], embeddings.dtype)
-        hidden_gradient = hidden_gradient - at_target * ops.take(embeddings, targets, axis=0)
+        hidden_gradient = hidden_gradient - at_target * ops.take(embeddings, rows, axis=0)
         if label_smoothing:
-            everywhere = label_smoothing / embeddings.shape[0] * w
+            everywhere = label_smoothing / classes * w
             hidden_gradient = hidden_gradient - everywhere * table_sum
             table_gradient = table_gradient - ops.sum(everywhere * x, axis=0)
         hidden_gradient = ops.cast(hidden_gradient, hidden.dtype)
@@ -125,51 +140,44 @@ def linear_cross_entropy(
     return sums(hidden_states, ops.reshape(embeddings, embeddings.shape))
 
 
-def token_losses(hidden_states, embeddings, targets, z_loss=0.0, label_smoothing=0.0):
-    """The losses of `linear_cross_entropy`, token by token, without its gradient.
+def token_losses(logits_of, hidden_states, targets, classes, z_loss=0.0, label_smoothing=0.0):
+    """Losses token by token, without holding all logits and without a gradient.
 
     Args:
+        logits_of: Function from hidden states, `[n, C]`, to logits, `[n, V]`.
         hidden_states: `[N, C]`.
-        embeddings: `[V, C]`.
         targets: `[N]` integers.
+        classes: Number of classes, `V`.
         z_loss: Factor of the z-loss.
         label_smoothing: Share of the target distribution that is spread evenly.
 
     Returns:
-        `([N], [N])`: the losses, and one where the target had the largest logit, else zero.
+        `([N], [N])`: the `softmax_cross_entropy`, and one where the target had the largest logit
+        (of equal ones the first), else zero.
     """
-    _, (hidden, target, _) = _chunks(hidden_states, embeddings, targets, targets)
-    table = ops.cast(embeddings, hidden.dtype)
-    table_sum = ops.sum(embeddings, axis=0)
+    targets = ops.cast(targets, "int32")
+    _, chunks = _chunks((hidden_states, targets), classes)
 
     def step(chunk):
-        losses, _, is_best, _, _ = _chunk_losses(
-            chunk[0], table, table_sum, chunk[1], z_loss, label_smoothing
-        )
-        return losses, is_best
+        hidden, target = chunk
+        logits = at_least_float32(logits_of(hidden))
+        losses = softmax_cross_entropy(logits, target, z_loss, label_smoothing)
+        is_best = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), target)
+        return losses, ops.cast(is_best, losses.dtype)
 
     tokens = ops.shape(hidden_states)[0]
-    return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, (hidden, target))]
+    return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, chunks)]
 
 
-def _chunks(hidden_states, embeddings, targets, weights, chunk_elements=None):
-    """Returns the number of chunks, and the inputs as `[chunks, tokens, ...]`, zeros at the end."""
-    tokens, channels = ops.shape(hidden_states)
-    largest = max(1, (chunk_elements or CHUNK_ELEMENTS) // embeddings.shape[0])
+def _chunks(arrays, classes, chunk_elements=None):
+    """Returns the number of chunks, and the arrays as `[chunks, tokens, ...]`, zeros at the end."""
+    tokens = ops.shape(arrays[0])[0]
+    largest = max(1, (chunk_elements or CHUNK_ELEMENTS) // classes)
     count = -(-tokens // largest)
     length = -(-tokens // count)
     missing = count * length - tokens
-    hidden = ops.pad(hidden_states, ((0, missing), (0, 0)))
-    vectors = (ops.pad(vector, ((0, missing),)) for vector in (targets, weights))
-    return count, (
-        ops.reshape(hidden, (count, length, channels)),
-        *(ops.reshape(vector, (count, length)) for vector in vectors),
-    )
-
-
-def _zero_sums(weights):
-    dtype = keras.backend.standardize_dtype(weights.dtype)
-    return ops.zeros((2,), dtype="float64" if dtype == "float64" else "float32")
+    padded = (ops.pad(x, ((0, missing), *[(0, 0)] * (len(x.shape) - 1))) for x in arrays)
+    return count, tuple(ops.reshape(x, (count, length, *x.shape[1:])) for x in padded)
 
 
 def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
@@ -178,9 +186,11 @@ def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
 
     Not to be differentiated.
     """
-    logits = at_least_float32(ops.einsum("nc,vc->nv", x, table))
+    product = ops.einsum("nc,vc->nv", x, table)
+    logits = at_least_float32(product)
     tokens, classes = ops.shape(logits)[0], logits.shape[-1]
-    places = ops.arange(tokens, dtype="int32") * classes + ops.cast(target, "int32")
+    row = ops.clip(target, 0, classes - 1)
+    places = ops.arange(tokens, dtype="int32") * classes + row
     target_logit = ops.take(ops.reshape(logits, (-1,)), places)
     largest = ops.max(logits, axis=-1)
     powers = ops.exp(logits - largest[:, None])
@@ -189,9 +199,14 @@ def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
     smooth = None
     if label_smoothing:
         smooth = ops.sum(ops.cast(x, table_sum.dtype) * table_sum, axis=-1) / classes
+        smooth = ops.cast(smooth, logits.dtype)
     losses = _losses(normalizer, target_logit, smooth, z_loss, label_smoothing)
-    is_best = ops.cast(ops.greater_equal(target_logit, largest), logits.dtype)
-    return losses, normalizer, is_best, powers, power_sum
+    losses = _only_of_classes(losses, target, classes)
+    if product.dtype == logits.dtype:
+        is_best = ops.greater_equal(target_logit, largest)
+    else:  # In half precision equal logits are common; the first counts. This takes longer.
+        is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
+    return losses, normalizer, ops.cast(is_best, logits.dtype), powers, power_sum
 
 
 def _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing):
@@ -201,3 +216,13 @@ def _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing):
     if z_loss:
         losses = losses + z_loss * ops.square(normalizer)
     return losses
+
+
+def _only_of_classes(losses, targets, classes):
+    is_class = ops.logical_and(ops.greater_equal(targets, 0), ops.less(targets, classes))
+    return ops.where(is_class, losses, _number(float("nan"), losses))
+
+
+def _number(value, like):
+    # A number of Python's would turn float64 into float32 on PyTorch.
+    return ops.cast(value, like.dtype)

@@ -1,11 +1,7 @@
 """Language model with generation and scoring."""
 
-import contextlib
-
 import keras
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_hub.models import CausalLM
 from keras_hub.src.utils.preset_utils import (
     CONFIG_FILE,
@@ -17,7 +13,7 @@ from keras_hub.src.utils.preset_utils import (
 from primer_tf.errors import UserError
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
-from primer_tf.layers.linear_cross_entropy import CHUNK_ELEMENTS, linear_cross_entropy, token_losses
+from primer_tf.models.fused_loss import FusedLossCausalLM
 from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.models.preset_files import (
     OF_STRINGS,
@@ -56,7 +52,7 @@ def _preprocessor(preset, overrides):
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class PrimerCausalLM(SavedTraining, CausalLM):
+class PrimerCausalLM(SavedTraining, FusedLossCausalLM):
     """A `PrimerBackbone` with the embedding, transposed, as its head.
 
     Logits are the products with the embedding times `C ** -0.5`, as T5 scales a shared embedding
@@ -73,9 +69,8 @@ class PrimerCausalLM(SavedTraining, CausalLM):
     Returns:
         Logits `[B, T, V]`.
 
-    `fit` and `evaluate` never hold those: with a `NextTokenLoss`, and no metric on logits but
-    `SparseCategoricalAccuracy`, the loss is made straight from the hidden states, a chunk of tokens
-    at a time. Any other loss or metric gets the logits.
+    `fit` and `evaluate` do not hold those where they can make the loss straight from the hidden
+    states, a chunk of tokens at a time; see `FusedLossCausalLM`.
 
     Example:
 
@@ -98,7 +93,6 @@ class PrimerCausalLM(SavedTraining, CausalLM):
         inputs = backbone.input
         outputs = self._logits(backbone(inputs))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        self._ends_before_logits = False
 
     def _logits(self, hidden_states):
         return self.backbone.token_embedding(self._scaled(hidden_states), reverse=True)
@@ -205,7 +199,6 @@ class PrimerCausalLM(SavedTraining, CausalLM):
 
         replace_preset(preset_dir, save, OF_WEIGHTS + OF_STRINGS)
 
-    @no_automatic_dependency_tracking  # Keras counts the metrics among the model's already
     def compile(
         self,
         optimizer="auto",
@@ -243,89 +236,6 @@ class PrimerCausalLM(SavedTraining, CausalLM):
         )
         if type(self.sampler) is KerasHubGreedySampler:
             self.sampler = GreedySampler()
-        self._accuracies = weighted_metrics or []
-        self._needs_logits = (
-            type(loss) is not NextTokenLoss
-            or loss.reduction != "mean_with_sample_weight"
-            or bool(kwargs.get("metrics"))
-            or any(type(m) is not keras.metrics.SparseCategoricalAccuracy for m in self._accuracies)
-        )
-
-    def call(self, inputs, training=None, mask=None):
-        """Returns logits, or hidden states where the loss is made from them."""
-        if self._ends_before_logits:
-            return self.backbone(inputs, training=training)
-        return super().call(inputs, training=training, mask=mask)
-
-    @contextlib.contextmanager
-    def _without_logits(self):
-        # The embedding must be what it is called: not quantized, and the head not another matrix.
-        tied = self.backbone.token_embedding.quantization_mode is None
-        self._ends_before_logits = tied and not self._needs_logits
-        try:
-            yield
-        finally:
-            self._ends_before_logits = False
-
-    def train_step(self, *args, **kwargs):
-        """One step of `fit`."""
-        with self._without_logits():
-            return super().train_step(*args, **kwargs)
-
-    def test_step(self, *args, **kwargs):
-        """One step of `evaluate`."""
-        with self._without_logits():
-            return super().test_step(*args, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the loss, given logits, or hidden states where the loss is made from them."""
-        if not self._ends_before_logits:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        weights = ops.ones_like(y) if sample_weight is None else sample_weight
-        weights = ops.cast(ops.reshape(weights, (-1,)), "float32")
-        targets = ops.reshape(y, (-1,))
-        total_weight = ops.maximum(ops.sum(weights), keras.config.epsilon())
-        options = (self.loss.z_loss, self.loss.label_smoothing)
-        if training:
-            table = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
-            hidden_states = ops.reshape(self._scaled(y_pred), (-1, y_pred.shape[-1]))
-            # Who trades time for memory in the blocks wants the same here.
-            chunk = CHUNK_ELEMENTS // (2 if self.backbone.gradient_checkpointing else 1)
-            sums = linear_cross_entropy(hidden_states, table, targets, weights, *options, chunk)
-            loss, correct = ops.unstack(sums, 2)
-        else:
-            losses, correct = self.token_losses(y_pred, targets, *options)
-            loss, correct = ops.sum(weights * losses), ops.sum(weights * correct)
-        for metric in self._accuracies:
-            keras.metrics.Mean.update_state(metric, correct / total_weight, total_weight)
-        loss = scale_loss_for_distribution(loss / total_weight)
-        return loss + sum(self._aggregate_additional_loss(extra) for extra in self.losses)
-
-    def token_losses(self, hidden_states, targets, z_loss=0.0, label_smoothing=0.0):
-        """Returns what each token costs, without holding all logits.
-
-        Args:
-            hidden_states: What the backbone returns, `[..., C]`.
-            targets: `[...]` integers.
-            z_loss: Factor of the z-loss.
-            label_smoothing: Share of the target distribution that is spread evenly.
-
-        Returns:
-            `(losses, correct)`, both flat, one entry a token: losses in nats, and one where the
-            target had the largest logit, else zero.
-        """
-        hidden_states = ops.reshape(self._scaled(hidden_states), (-1, hidden_states.shape[-1]))
-        table = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
-        targets = ops.reshape(targets, (-1,))
-        return token_losses(hidden_states, table, targets, z_loss, label_smoothing)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the metrics, those that `compute_loss` has not, and returns all results."""
-        if not self._ends_before_logits:
-            return super().compute_metrics(x, y, y_pred, sample_weight)
-        if self._compile_metrics is not None and not self._compile_metrics.built:
-            self._compile_metrics.build(y, y_pred)
-        return self.get_metrics_result()
 
     def generate(self, inputs, max_length=None, **kwargs):
         """Generates text as `keras_hub.models.CausalLM.generate` does.
@@ -370,8 +280,8 @@ class PrimerCausalLM(SavedTraining, CausalLM):
         x = self.backbone.token_embedding(token_ids)
         return self.backbone.decoder(x, cache=cache, cache_update_index=cache_update_index)
 
-    def _head_for_steps(self):
-        """Returns `_logits` for a decoding loop: the embedding is transposed once, outside it."""
+    def _head_for_loops(self):
+        """Returns `_logits` for a loop's body; the embedding is transposed once, outside it."""
         embedding = self.backbone.token_embedding
         if gains_from_int8_product(embedding):
             return self._int8_logits
@@ -441,7 +351,7 @@ class PrimerCausalLM(SavedTraining, CausalLM):
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
         hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
         start = ops.min(lengths)
-        head = self._head_for_steps()
+        head = self._head_for_loops()
 
         def next(prompt, cache, index):
             # The token to feed is the one before the token to predict.

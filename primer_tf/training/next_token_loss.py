@@ -1,8 +1,10 @@
 """The training loss of a language model."""
 
 import keras
+from keras import ops
+from keras.src.losses.loss import squeeze_or_expand_to_same_rank
 
-from primer_tf.layers.linear_cross_entropy import softmax_cross_entropy
+from primer_tf.layers.linear_cross_entropy import softmax_cross_entropy, without_weightless
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -28,7 +30,11 @@ class NextTokenLoss(keras.losses.Loss):
         sample_weight: `[B, T]`; zero on padding. Optional.
 
     Returns:
-        Scalar.
+        Scalar; not a number if a label with weight is none of the `V` classes. A label without
+        weight may be any number.
+
+    Raises:
+        ValueError: The shapes of `y_true` and `y_pred` do not go together.
 
     Example:
 
@@ -43,12 +49,34 @@ class NextTokenLoss(keras.losses.Loss):
         reduction="mean_with_sample_weight",
         **kwargs,
     ):
-        super().__init__(name=name, reduction=reduction, **kwargs)
+        # Keras converts the labels to this type as well: half precision would change them.
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.floatx())
+        dtype = "float64" if policy.compute_dtype == "float64" else "float32"
+        super().__init__(name=name, reduction=reduction, dtype=dtype, **kwargs)
         self.z_loss = z_loss
         self.label_smoothing = label_smoothing
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """Returns the loss, reduced."""
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+            y_true = ops.squeeze(y_true, axis=-1)
+        for weights in (sample_weight, getattr(y_pred, "_keras_mask", None)):
+            if weights is not None:
+                weights = ops.convert_to_tensor(weights)
+                y_true = without_weightless(*squeeze_or_expand_to_same_rank(y_true, weights))
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
         """Returns the loss of every token, `[B, T]`."""
+        pairs = zip(y_true.shape, y_pred.shape, strict=False)
+        if len(y_true.shape) != len(y_pred.shape) - 1 or any(
+            None not in pair and pair[0] != pair[1] for pair in pairs
+        ):
+            raise ValueError(
+                f"Labels must have the shape of the logits but for the classes; received labels "
+                f"{tuple(y_true.shape)} and logits {tuple(y_pred.shape)}."
+            )
         return softmax_cross_entropy(y_pred, y_true, self.z_loss, self.label_smoothing)
 
     def get_config(self):
