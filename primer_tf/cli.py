@@ -1,10 +1,13 @@
 """The `primer` command: parses arguments and calls the library."""
 
 import argparse
+import codecs
+import io
 import os
 import sys
+from contextlib import contextmanager
 
-from primer_tf.errors import UserError, preset_errors
+from primer_tf.errors import UserError, errors_of, first_line, preset_errors
 
 CONVERT = "Convert between the checkpoints of the T5 codebase and Keras presets, bitwise."
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
@@ -13,31 +16,101 @@ SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
 def main(argv=None):
     """Runs the command and returns its exit status: 0, 1 for an error, 130 when interrupted.
 
+    The environment variable PRIMER_TF_TRACEBACK, if set, brings back the tracebacks of errors.
+
     Args:
         argv: Arguments without the program's name; default: those of the process.
     """
-    arguments = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        arguments.run(arguments)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; what Python would still write must go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (UserError, OSError) as error:
-        print(f"primer: error: {_one_line(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("primer: interrupted; `primer train --resume` continues a run", file=sys.stderr)
-        return 130
+    with _printable():
+        arguments = _parser().parse_args(argv)
+        try:
+            _check_text(arguments)
+            arguments.run(arguments)
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; what Python would still write must go
+            # nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except KeyboardInterrupt:
+            print("primer: interrupted; `primer train --resume` continues a run", file=sys.stderr)
+            return 130
+        except Exception as error:
+            if os.environ.get("PRIMER_TF_TRACEBACK"):
+                raise
+            print(f"primer: {' '.join(_explain(error).splitlines())}", file=sys.stderr)
+            return 1
     return 0
 
 
-def _one_line(error):
-    if isinstance(error, OSError) and error.strerror:
+def _explain(error):
+    """Returns what to tell the user about an exception."""
+    if isinstance(error, UserError):
+        return f"error: {error}"
+    if isinstance(error, OSError):
+        if not error.strerror:
+            return f"error: {error}"
         where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}; check the path, its permissions and the free space"
-    return str(error).replace("\n", " ")
+        return f"error: {error.strerror}{where}; check the path, its permissions and the free space"
+    # TensorFlow's name for it, which is not to be imported for its sake.
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return "error: not enough memory; take a smaller batch, sequence length or model"
+    return (
+        f"internal error: {type(error).__name__}: {first_line(error)}; please report it with the "
+        "traceback that PRIMER_TF_TRACEBACK=1 shows"
+    )
+
+
+@contextmanager
+def _printable():
+    """Lets the block print any text, whatever the terminal's encoding.
+
+    Characters that it lacks are printed as escapes such as `\\u2019`, and a line on the standard
+    error says so.
+    """
+    escaped = False
+
+    def escape(error):
+        nonlocal escaped
+        escaped = True
+        return codecs.backslashreplace_errors(error)
+
+    codecs.register_error("primer_tf.escape", escape)
+    handlers = [(sys.stdout, "primer_tf.escape"), (sys.stderr, "backslashreplace")]
+    strict = [
+        (stream, handler)
+        for stream, handler in handlers
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict"
+    ]
+    for stream, handler in strict:
+        stream.reconfigure(errors=handler)
+    try:
+        yield
+    finally:
+        if escaped:
+            print(
+                f"primer: warning: characters that {sys.stdout.encoding} lacks were printed as "
+                "escapes; set PYTHONIOENCODING=utf-8 to have them as they are",
+                file=sys.stderr,
+            )
+        for stream, _ in strict:
+            stream.reconfigure(errors="strict")
+
+
+def _check_text(arguments):
+    """Raises `UserError` unless every argument is text.
+
+    Python hands on bytes that are not text in the terminal's encoding as surrogates.
+    """
+    for name, value in vars(arguments).items():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str):
+                try:
+                    word.encode("utf-8")
+                except UnicodeEncodeError:
+                    raise UserError(f"{name} is not UTF-8 text: {ascii(word)}.") from None
+                if "\0" in word:
+                    raise UserError(f"{name} has a null character: {ascii(word)}.")
 
 
 def _parser():
@@ -172,6 +245,8 @@ def _vocab(arguments):
     from primer_tf.tasks.text import load_split
     from primer_tf.training.vocabulary import train_vocabulary
 
+    if not 1 <= arguments.size < 2**31:
+        raise UserError(f"size must be at least 1 and below 2**31; received {arguments.size}.")
     documents = load_split(arguments.data, "train")
     atomic_write(arguments.output, train_vocabulary(documents, arguments.size))
     print(f"Wrote {arguments.output}.")
@@ -211,15 +286,16 @@ def _described_run(arguments):
         if bindings:
             raise UserError("--gin_param needs --gin_file.")
         return {}
-    resolved = ResolvedBindings(gin_reader.read(files, bindings, arguments.gin_location_prefix))
-    architecture = backbone_arguments(resolved)
-    return {
-        "preset": files[0],
-        "architecture": architecture,
-        "dropout": architecture["dropout"],
-        "gradient_checkpointing": architecture["gradient_checkpointing"],
-        **run_arguments(resolved),
-    }
+    with errors_of(f"train what {', '.join(files)} describes"):
+        resolved = ResolvedBindings(gin_reader.read(files, bindings, arguments.gin_location_prefix))
+        architecture = backbone_arguments(resolved)
+        return {
+            "preset": files[0],
+            "architecture": architecture,
+            "dropout": architecture["dropout"],
+            "gradient_checkpointing": architecture["gradient_checkpointing"],
+            **run_arguments(resolved),
+        }
 
 
 def _mesh_to_keras(arguments):
@@ -254,8 +330,10 @@ def _load(preset, sampler="greedy"):
 
 
 def _evaluate(arguments):
-    if arguments.batch_size < 1:
-        raise UserError(f"batch_size must be at least 1; received {arguments.batch_size}.")
+    if not 1 <= arguments.batch_size < 2**31:
+        raise UserError(
+            f"batch_size must be at least 1 and below 2**31; received {arguments.batch_size}."
+        )
 
     from primer_tf.tasks.text import load_split
     from primer_tf.training.evaluation import Evaluator
@@ -276,6 +354,8 @@ def _generate(arguments):
     _check_sampling(arguments)
     if not all(prompt.strip() for prompt in arguments.prompt):
         raise UserError("--prompt is empty; give the text to continue.")
+    if not 0 <= arguments.seed < 2**32:
+        raise UserError(f"seed must be at least 0 and below 2**32; received {arguments.seed}.")
 
     import keras
 

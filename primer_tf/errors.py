@@ -8,16 +8,28 @@ class UserError(ValueError):
 
 
 @contextmanager
-def preset_errors(preset):
-    """Raises whatever goes wrong in the block, which loads a preset, as a `UserError`.
+def errors_of(action):
+    """Raises whatever goes wrong in the block as a `UserError`: "Cannot ACTION: reason".
+
+    For code that reads what a user gives and may fail in any way it likes, such as a library on a
+    damaged file.
 
     Args:
-        preset: Its name or directory, for the message.
+        action: What the block does, a verb first, for the message.
     """
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # a damaged file fails in any way it likes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"Cannot load preset {str(preset)!r}: {reason}") from error
+    except Exception as error:
+        raise UserError(f"Cannot {action}: {first_line(error)}") from error
+
+
+def preset_errors(preset):
+    """Returns `errors_of` loading a preset; `preset` is its name or directory."""
+    return errors_of(f"load preset {str(preset)!r}")
+
+
+def first_line(error):
+    """Returns the first line of an error's message, or the name of its type if it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,16 +1,20 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of `.txt` and
-`.jsonl` paths or globs. A `.txt` file is one document, a line of a `.jsonl` file (key `text`) is
-one document. With `lm:` before it, as in `lm:demo`, it is the same text, to be cut into chunks as
-T5's `lm` objective cuts it.
+A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of paths or
+globs of text files. A path that exists is taken as it is, whatever characters it has.
+
+A file is one document, but for two suffixes, in either case: each line of `.jsonl` is a JSON object
+with a document under the key `text`; `.json` holds the same, or one object, or an array of them.
+With `lm:` before it, as in `lm:demo`, a source is the same text, to be cut into chunks as T5's `lm`
+objective cuts it.
 """
 
 import glob
 import json
+from os.path import isfile
 from pathlib import Path
 
-from primer_tf.errors import UserError
+from primer_tf.errors import UserError, errors_of
 from primer_tf.tasks import kjv
 
 # Of a text that comes without a validation split, this much of its end is held out.
@@ -56,45 +60,96 @@ def load_split(source, split, validation_source=None):
 
 def read_files(patterns):
     """Returns the documents of a comma-separated list of paths or globs."""
-    paths = []
-    for pattern in patterns.split(","):
-        matches = sorted(glob.glob(pattern, recursive=True)) or [pattern]
-        paths += [Path(match) for match in matches]
-    documents = [document for path in paths for document in read_file(path)]
+    documents = [document for path in find_files(patterns) for document in read_file(path)]
     if not documents:
         raise UserError(f"No text in {patterns}: every file is empty.")
     return documents
 
 
+def find_files(patterns):
+    """Returns the files of a comma-separated list of paths or globs, each a `Path`.
+
+    A comma may also be part of a name: the shortest run of parts that names a file is taken.
+    """
+    paths, parts = [], patterns.split(",")
+    while parts:
+        for end in range(1, len(parts) + 1):
+            found = _matches(",".join(parts[:end]))
+            if found:
+                break
+        else:
+            folder = Path(parts[0] or ".")
+            if folder.is_dir():
+                raise UserError(f"{folder} is a folder; name its files, as in {folder / '*.txt'}.")
+            raise UserError(f"No such data file: {parts[0]}.")
+        paths += found
+        parts = parts[end:]
+    return paths
+
+
+def _matches(name):
+    """Returns the file of this name, or else those that match it as a glob."""
+    if Path(name).is_file():
+        return [Path(name)]
+    return [Path(match) for match in sorted(glob.glob(name, recursive=True)) if isfile(match)]
+
+
 def read_file(path):
-    """Returns the documents of one `.txt` or `.jsonl` file, those that are not blank."""
-    if not path.is_file():
-        raise UserError(f"No such data file: {path}.")
+    """Returns the documents of one file, those that are not blank."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text: byte {error.start} cannot be decoded; convert the file."
         ) from error
-    if path.suffix == ".jsonl":
-        documents = [_json_text(path, number, line) for number, line in _numbered_lines(text)]
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        documents = _json_lines(path, text)
+    elif suffix == ".json":
+        documents = _json_documents(path, text)
     else:
         documents = [text]
     return [document for document in documents if document.strip()]
 
 
-def _numbered_lines(text):
-    # Not `splitlines`: JSON strings may hold other characters that end a line in Unicode.
-    return [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
-
-
-def _json_text(path, number, line):
+def _json_documents(path, text):
+    """Returns the documents of a `.json` file: an array of objects, an object, or one a line."""
     try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
-        text = None
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _json_lines(path, text)
+    if not isinstance(value, list):
+        return [_document(value, path)]
+    return [_document(entry, f"{path}, entry {n},") for n, entry in enumerate(value, start=1)]
+
+
+def _json_lines(path, text):
+    documents = []
+    # Not `splitlines`: JSON strings may hold other characters that end a line in Unicode.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            where = f"{path}, line {number},"
+            try:
+                documents.append(_document(json.loads(line), where))
+            except (ValueError, RecursionError) as error:
+                if isinstance(error, UserError):
+                    raise
+                documents.append(_document(None, where))
+    return documents
+
+
+def _document(value, where):
+    """Returns the text of a parsed JSON object; `where` it stands begins the error's message."""
+    text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
-        raise UserError(f"{path}, line {number}, is not a JSON object with a string as 'text'.")
+        raise UserError(f"{where} is not a JSON object with a string as 'text'.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{where} has a text that is not Unicode: {ascii(text[error.start])} is half of a "
+            "character; write the file again as UTF-8."
+        ) from error
     return text
 
 
@@ -117,19 +172,18 @@ def read_dataset(kind, name, split):
             import seqio
 
             import primer_tf.tasks.seqio_tasks  # noqa: F401  registers the published tasks
-
-            dataset = seqio.get_mixture_or_task(name).source.get_dataset(split, shuffle=False)
         else:
             import tensorflow_datasets as tfds
-
-            dataset = tfds.load(name, split=split)
     except ImportError as error:
         raise UserError(
             f"{kind}:{name} needs the T5 packages; run `pip install primer_tf[t5]`."
         ) from error
-    except (ValueError, OSError, AssertionError) as error:
-        raise UserError(f"Cannot read {kind}:{name}: {str(error).splitlines()[0]}") from error
-    key = next((key for key in TEXT_KEYS if key in dataset.element_spec), None)
-    if key is None:
-        raise UserError(f"{kind}:{name} has no text under any of {', '.join(TEXT_KEYS)}.")
-    return [example[key].decode("utf-8") for example in dataset.as_numpy_iterator()]
+    with errors_of(f"read {kind}:{name}"):
+        if kind == "seqio":
+            dataset = seqio.get_mixture_or_task(name).source.get_dataset(split, shuffle=False)
+        else:
+            dataset = tfds.load(name, split=split)
+        key = next((key for key in TEXT_KEYS if key in dataset.element_spec), None)
+        if key is None:
+            raise UserError(f"{kind}:{name} has no text under any of {', '.join(TEXT_KEYS)}.")
+        return [example[key].decode("utf-8") for example in dataset.as_numpy_iterator()]

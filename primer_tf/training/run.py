@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from primer_tf.errors import UserError, preset_errors
+from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.files import atomic_directory, atomic_write, check_free_space, sole_writer
 from primer_tf.models import (
     PrimerBackbone,
@@ -86,15 +86,31 @@ class RunConfig:
 
     def __post_init__(self):
         """Checks what can be checked without reading anything."""
+        for field in dataclasses.fields(self):
+            types, kind = TYPES[field.type]
+            is_right = lambda v, types=types: type(v) in types
+            _check(self, field.name, kind, is_right)
         for name in ("vocabulary_size", "steps", "batch_size", "sequence_length", "interval"):
-            _check(self, name, "at least 1", lambda value: value >= 1)
-        for name in ("warmup_steps", "learning_rate_scale"):
-            _check(self, name, "a positive number", lambda value: 0 < value < math.inf)
-        for name in ("ramp_up_steps", "seed", "z_loss"):
-            _check(self, name, "zero or a positive number", lambda value: 0 <= value < math.inf)
+            _check(self, name, "at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
+        _check(self, "warmup_steps", "at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
+        _check(self, "ramp_up_steps", "at least 0 and below 2**31", lambda v: 0 <= v < 2**31)
+        _check(self, "seed", "at least 0 and below 2**32", lambda value: 0 <= value < 2**32)
+        _check(self, "learning_rate_scale", "a positive number", lambda v: 0 < v < math.inf)
+        _check(self, "z_loss", "zero or a positive number", lambda value: 0 <= value < math.inf)
         for name in ("dropout", "label_smoothing"):
             _check(self, name, "at least 0 and below 1", lambda value: 0 <= value < 1)
         _check(self, "dtype", "a Keras dtype policy, such as mixed_bfloat16", _is_policy)
+
+
+# What a field of each type may hold, and what that is called.
+TYPES = {
+    str: ((str,), "a string"),
+    str | None: ((str, type(None)), "a string"),
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    dict | None: ((dict, type(None)), "a table of arguments"),
+}
 
 
 def _check(config, name, expected, is_right):
@@ -258,7 +274,8 @@ def _model(config, tokenizer):
     else:
         rows = padded_vocabulary_size(tokenizer.vocabulary_size() + SENTINELS)
         described = {**config.architecture, "vocabulary_size": rows}
-        model = PrimerCausalLM(PrimerBackbone(**{**described, **arguments}), preprocessor)
+        with errors_of(f"build the model of {config.preset}"):
+            model = PrimerCausalLM(PrimerBackbone(**{**described, **arguments}), preprocessor)
     backbone = model.backbone
     if config.sequence_length > backbone.max_sequence_length:
         raise UserError(

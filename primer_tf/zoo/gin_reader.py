@@ -38,6 +38,8 @@ class Macro:
 
 def shown(value):
     """Returns a value as gin would write it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
     return str(value) if isinstance(value, Reference | Macro) else repr(value)
 
 
@@ -128,6 +130,7 @@ def _statements(text, source, search, open_files):
     except SyntaxError as error:
         line = f", line {error.lineno}" if open_files and error.lineno else ""
         raise UserError(f"Not gin syntax in {source}{line}: {error.msg}") from error
-    except (tokenize.TokenError, ValueError) as error:  # Python's tokenizer and literals
+    except (tokenize.TokenError, ValueError, RecursionError) as error:
+        # Python's tokenizer and literals.
         raise UserError(f"Not gin syntax in {source}: {error.args[0]}.") from error
     return found

@@ -7,7 +7,7 @@ has no counterpart is an error that names the binding.
 
 from primer_tf.errors import UserError
 from primer_tf.zoo import configurables as known
-from primer_tf.zoo.gin_reader import Reference
+from primer_tf.zoo.gin_reader import Reference, shown
 
 # The layers of a block: their name in `PrimerBackbone`, and its argument for each of theirs.
 _ATTENTION = {
@@ -138,6 +138,8 @@ class _Reader:
     def read_vocabulary(self):
         size = self.bindings.macro("vocabulary_size")
         if size is not None:
+            if not isinstance(size, int):
+                raise UserError(f"The macro vocabulary_size is {shown(size)}, not an integer.")
             divisor = self.bindings.value(known.UNITRANSFORMER, "vocab_divisor")
             rows = padded_vocabulary_size(size, divisor)
             self.set("vocabulary_size", rows, "the macro vocabulary_size")

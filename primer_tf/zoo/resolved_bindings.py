@@ -90,6 +90,11 @@ class ResolvedBindings:
         else:
             value = self._expand(binding.value, binding)
         value = _full(value)
+        if not isinstance(rule, Only) and not _is_like(value, rule):
+            raise UserError(
+                f"{binding.where}: {binding.name} = {shown(value)} is not of the kind of its "
+                f"default, {shown(rule)}."
+            )
         if isinstance(rule, Only) and value not in [_full(v) for v in rule.values]:
             short, allowed = name.split(".")[-1], " or ".join(map(shown, rule.values))
             if binding is None:
@@ -136,6 +141,38 @@ class ResolvedBindings:
         if isinstance(value, dict):
             return {key: self._expand(item, binding, seen) for key, item in value.items()}
         return value
+
+
+def _is_like(value, default):
+    """Whether a value is of the kind of a default: code that reads it need not check again."""
+    if value is None and not isinstance(default, Reference | list | tuple | dict):
+        return True
+    match default:
+        case bool():
+            return isinstance(value, bool)
+        case int():
+            return isinstance(value, int) and not isinstance(value, bool)
+        case float():
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case str():  # an activation may also be a list of two, or one of ours
+            return isinstance(value, str | Reference | list | tuple)
+        case Reference():
+            return isinstance(value, Reference)
+        case dict():
+            return isinstance(value, dict) and all(
+                isinstance(value.get(key), type(default[key])) for key in default
+            )
+        case [Reference(), *_]:
+            return isinstance(value, list | tuple) and all(
+                isinstance(item, Reference) for item in value
+            )
+        case tuple():
+            return (
+                isinstance(value, list | tuple)
+                and len(value) == len(default)
+                and all(map(_is_like, value, default))
+            )
+    return True  # `None` says nothing
 
 
 def full_name(selector):

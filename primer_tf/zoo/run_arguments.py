@@ -68,7 +68,7 @@ def run_arguments(bindings):
 def dtype_policy(bindings):
     """Returns the Keras dtype policy for the activations that gin files ask for."""
     dtype = bindings.value(known.VARIABLE_DTYPE, "activation_dtype")
-    if dtype not in DTYPE_POLICIES:
+    if dtype not in list(DTYPE_POLICIES):
         where = bindings.where(known.VARIABLE_DTYPE, "activation_dtype")
         raise UserError(
             f"{where}: the Keras model cannot honour {dtype!r}; it can compute in "
