@@ -88,8 +88,7 @@ class RunConfig:
         """Checks what can be checked without reading anything."""
         for field in dataclasses.fields(self):
             types, kind = TYPES[field.type]
-            is_right = lambda v, types=types: type(v) in types
-            _check(self, field.name, kind, is_right)
+            _check(self, field.name, kind, lambda value, types=types: type(value) in types)
         for name in ("vocabulary_size", "steps", "batch_size", "sequence_length", "interval"):
             _check(self, name, "at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
         _check(self, "warmup_steps", "at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
