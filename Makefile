@@ -28,8 +28,8 @@ parity: $(VENV)/.test ## Both engines on every published gin file, a row for eac
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do
-	for question in train_step parts memory_parts length_and_vocabulary generate decoding_parts score engines startup; do \
-	  $(BIN)/python benchmarks/$$question.py --rounds $(ROUNDS) || exit 1; \
+	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts score engines startup; do \
+	  $(BIN)/python benchmarks/$$benchmark.py --rounds $(ROUNDS) || exit 1; \
 	done
 
 benchmarks/.venv/.done: benchmarks/requirements.txt

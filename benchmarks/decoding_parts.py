@@ -12,7 +12,7 @@ from harness import SMALL, TINY, options, write_json
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.subjects import primer  # noqa: E402
+from benchmarks.candidates import primer  # noqa: E402
 
 # TensorFlow's and XLA's records of whole calls, in which the operations are counted already.
 AROUND = r"Execut|Eager|generate_step|BlockUntilReady|FastPath|^while|^end:|Await"

@@ -1,6 +1,6 @@
 """How fast is greedy decoding, at batch 1 and 8, prompt 64 and 128 new tokens?"""
 
-from harness import SMALL, TINY, ask, machine, options, report
+from harness import SMALL, TINY, machine, measure, options, report
 
 OURS = [
     ("vanilla", "primer", {}),
@@ -10,11 +10,11 @@ OURS = [
 PEERS = [("KerasHub GPT2", "keras_hub_gpt2", {}), ("HF GPT-2", "hugging_face", {})]
 
 arguments = options(__doc__)
-facts = machine()
+facts = machine(arguments.smoke)
 prompt, new = (4, 4) if arguments.smoke else (64, 128)
 tables = {}
 for batch_size in (1,) if arguments.smoke else (1, 8):
-    tables[f"batch {batch_size}"] = ask(
+    tables[f"batch {batch_size}"] = measure(
         "generate",
         OURS[:1] if arguments.smoke else OURS + PEERS,
         {

@@ -1,9 +1,9 @@
-"""Asks subjects for their times in turn, each in a process of its own, and reports them.
+"""Times candidates in interleaved runs, each in a process of its own, and reports them.
 
-A subject is a module of `benchmarks/subjects` with one function for each question; it returns a
-function that does the work once. A few processes at a time live side by side, the reference always
-among them, and are asked one after the other, round after round: whatever else the machine does
-falls on all of them alike, and their models fit into memory together.
+A candidate is a module of `benchmarks/candidates` with one function for each benchmark; it returns
+a function that does the work once. A few processes at a time live side by side, the reference
+always among them, and run one after the other, round after round: other load on the machine affects
+all of them alike, and their models fit into memory together.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / ".venv" / "bin" / "python"  # made by `make bench`
-SIDE_BY_SIDE = 2  # subjects beside the reference
+SIDE_BY_SIDE = 2  # candidates beside the reference
 SMALL = {
     "vocabulary_size": 32128,
     "num_layers": 6,
@@ -36,10 +36,10 @@ TINY = {
 }
 
 
-class Subject:
-    """A process that answers one question, once a line on its standard input."""
+class Candidate:
+    """A process that does its work once for every line on its standard input."""
 
-    def __init__(self, label, module, question, settings, backend="tensorflow"):
+    def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
         self.label = label
         python = PEERS if module in ("hugging_face", "x_transformers") else sys.executable
         environment = {
@@ -49,7 +49,7 @@ class Subject:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [str(python), str(HERE / "worker.py"), module, question, json.dumps(settings)]
+        command = [str(python), str(HERE / "worker.py"), module, benchmark, json.dumps(settings)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -81,27 +81,27 @@ class Subject:
         self.log.close()
 
 
-def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None):
-    """Asks all subjects a question, the first in alternation with a few of the others at a time.
+def measure(benchmark, candidates, settings, rounds, amount=None, flop=None, peak=None):
+    """Times all candidates, the first in alternation with a few of the others at a time.
 
     Args:
-        question: Name of a function in the subjects' modules.
-        subjects: List of `(label, module, own settings)`; a setting `backend` picks Keras' backend.
-            The first is the reference.
+        benchmark: Name of a function in the candidates' modules.
+        candidates: List of `(label, module, own settings)`; a setting `backend` picks Keras'
+            backend. The first is the reference.
         settings: Settings of all of them.
-        rounds: How often each is asked.
+        rounds: How often each runs.
         amount: Tokens of one run; for tokens a second.
         flop: Floating point operations of one run's matrix products; for the utilisation.
         peak: Operations a second that this machine's matrix products reach.
 
     Returns:
-        List of rows. `"ratio"` is a subject's speed by that of the reference beside it.
+        List of rows. `"ratio"` is a candidate's speed divided by that of the reference beside it.
     """
-    reference, *others = subjects
+    reference, *others = candidates
     groups = [others[i : i + SIDE_BY_SIDE] for i in range(0, len(others), SIDE_BY_SIDE)] or [[]]
     rows = []
     for group in groups:
-        beside, *found = ask_group(question, [reference, *group], settings, rounds)
+        beside, *found = measure_group(benchmark, [reference, *group], settings, rounds)
         rows.extend(found if rows else [beside, *found])
         for row in (beside, *found):
             row["ratio"] = beside["seconds"] / row["seconds"]
@@ -114,37 +114,37 @@ def ask(question, subjects, settings, rounds, amount=None, flop=None, peak=None)
     return rows
 
 
-def ask_group(question, subjects, settings, rounds):
-    """Asks subjects that live side by side, one after the other, round after round."""
+def measure_group(benchmark, candidates, settings, rounds):
+    """Times candidates that live side by side, one after the other, round after round."""
     started = []
     try:
-        for label, module, own in subjects:
+        for label, module, own in candidates:
             own = dict(own)
             backend = own.pop("backend", "tensorflow")
             print(f"  {label} ...", end="\r", flush=True)
-            started.append(Subject(label, module, question, {**settings, **own}, backend))
+            started.append(Candidate(label, module, benchmark, {**settings, **own}, backend))
         for _ in range(rounds):
-            for subject in started:
-                subject.run()
+            for candidate in started:
+                candidate.run()
     finally:
-        for subject in started:
-            subject.close()
-    return [summary(subject) for subject in started]
+        for candidate in started:
+            candidate.close()
+    return [summary(candidate) for candidate in started]
 
 
-def summary(subject):
-    """Returns the row of one subject: medians, and the fastest and slowest run."""
-    seconds = sorted(run["seconds"] for run in subject.runs)
+def summary(candidate):
+    """Returns the row of one candidate: medians, and the fastest and slowest run."""
+    seconds = sorted(run["seconds"] for run in candidate.runs)
     median = statistics.median(seconds)
     return {
-        "subject": subject.label,
+        "candidate": candidate.label,
         "seconds": median,
         "fastest": seconds[0],
         "slowest": seconds[-1],
-        "cpu_seconds": statistics.median(run["cpu_seconds"] for run in subject.runs),
-        "first_seconds": subject.first["seconds"],
-        "peak_rss_gb": max(run["peak_rss_gb"] for run in subject.runs),
-        "versions": subject.first["versions"],
+        "cpu_seconds": statistics.median(run["cpu_seconds"] for run in candidate.runs),
+        "first_seconds": candidate.first["seconds"],
+        "peak_rss_gb": max(run["peak_rss_gb"] for run in candidate.runs),
+        "versions": candidate.first["versions"],
     }
 
 
@@ -157,17 +157,14 @@ def training_flop(model, batch_size, length):
     return 3 * 2 * (weights + attention) * batch_size * length
 
 
-def machine():
-    """Measures the machine: matrix products, and how fast memory is read."""
-    run = subprocess.run(
-        [sys.executable, str(HERE / "worker.py"), "machine", "measure", "{}"],
-        input="",
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=True,
-    )
-    measured = json.loads(run.stdout.splitlines()[-1])["result"]
+def machine(smoke=False):
+    """Measures the machine: matrix products, and how fast memory is read.
+
+    Args:
+        smoke: Whether the figures need not be right.
+    """
+    probe = Candidate("the machine", "machine", "measure", {"smoke": smoke})
+    probe.close()
     return {
         "processor": next(
             (
@@ -180,7 +177,7 @@ def machine():
         "threads": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
-        **measured,
+        **probe.first["result"],
     }
 
 
@@ -188,9 +185,9 @@ def report(name, facts, tables, output):
     """Prints tables, and writes `NAME.json` and `NAME.png`.
 
     Args:
-        name: Name of the question.
+        name: Name of the benchmark.
         facts: What `machine` returned.
-        tables: Dict from a title to the rows of `ask`.
+        tables: Dict from a title to the rows of `measure`.
         output: Folder.
     """
     print(
@@ -201,7 +198,7 @@ def report(name, facts, tables, output):
     for title, rows in tables.items():
         print(f"\n{title}")
         for row in rows:
-            cells = [f"{row['subject']:<48}", f"{row['seconds']:9.3f} s"]
+            cells = [f"{row['candidate']:<48}", f"{row['seconds']:9.3f} s"]
             cells.append(f"({row['fastest']:.3f}-{row['slowest']:.3f})")
             if "tokens_per_second" in row:
                 cells.append(f"{row['tokens_per_second']:8.0f} tokens/s")
@@ -239,7 +236,7 @@ def draw(path, tables):
     )
     for axis, (title, rows) in zip(axes[:, 0], tables.items(), strict=True):
         key = "tokens_per_second" if "tokens_per_second" in rows[0] else "seconds"
-        labels = [row["subject"] for row in rows]
+        labels = [row["candidate"] for row in rows]
         axis.barh(labels, [row[key] for row in rows])
         axis.invert_yaxis()
         axis.set(title=title, xlabel=key.replace("_", " "))
@@ -248,7 +245,7 @@ def draw(path, tables):
 
 
 def options(description):
-    """Parses the arguments that all questions have."""
+    """Parses the arguments that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", default="runs/bench", help="folder of JSON and PNG")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,11 +1,11 @@
 """How does a training step's cost grow with the sequence length, and with the vocabulary?"""
 
-from harness import SMALL, TINY, ask, machine, options, report, training_flop
+from harness import SMALL, TINY, machine, measure, options, report, training_flop
 
 TOKENS = 4096
 
 arguments = options(__doc__)
-facts = machine()
+facts = machine(arguments.smoke)
 model = TINY if arguments.smoke else SMALL
 lengths = [32] if arguments.smoke else [128, 512, 1024, 2048, 4096]
 vocabularies = [] if arguments.smoke else [2048, 8192, 32128, 131072]
@@ -16,7 +16,7 @@ for title, values in (("length", lengths), ("vocabulary", vocabularies)):
         sized = model if title == "length" else {**model, "vocabulary_size": value}
         batch_size = 1 if arguments.smoke else TOKENS // length
         tables.setdefault(title, []).extend(
-            ask(
+            measure(
                 "train_step",
                 [(f"{title} {value}, {batch_size} x {length}", "primer", {})],
                 {"model": sized, "batch_size": batch_size, "length": length},

@@ -30,7 +30,7 @@ def held():
 
 def parts(model, batch_size, length, settings):
     """Trains two steps, and returns GB by part."""
-    from benchmarks.subjects import primer
+    from benchmarks.candidates import primer
 
     imports = resident()
     step = primer.train_step(model, batch_size, length, **settings)

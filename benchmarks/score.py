@@ -1,13 +1,13 @@
 """How fast are given texts scored?"""
 
-from harness import SMALL, TINY, ask, machine, options, report
+from harness import SMALL, TINY, machine, measure, options, report
 
 PEERS = [("KerasHub GPT2", "keras_hub_gpt2", {}), ("HF GPT-2", "hugging_face", {})]
 
 arguments = options(__doc__)
-facts = machine()
+facts = machine(arguments.smoke)
 model, batch_size, length = (TINY, 1, 32) if arguments.smoke else (SMALL, 8, 512)
-rows = ask(
+rows = measure(
     "score",
     [("vanilla", "primer", {})] + ([] if arguments.smoke else PEERS),
     {"model": model, "batch_size": batch_size, "length": length},

@@ -1,6 +1,6 @@
 """What does a training step cost, ours and peers' of the same size?"""
 
-from harness import SMALL, TINY, ask, machine, options, report, training_flop
+from harness import SMALL, TINY, machine, measure, options, report, training_flop
 
 EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
 REMAT = {"gradient_checkpointing": True}
@@ -20,7 +20,7 @@ PEERS = [
 JAX = [("vanilla, JAX backend", "primer", {"backend": "jax"})]
 
 arguments = options(__doc__)
-facts = machine()
+facts = machine(arguments.smoke)
 peak = 1e9 * facts["matmul_gflops"]
 tables = {}
 sizes = {"35M, 8 x 512": (SMALL, 8, 512), "tiny, 16 x 128": (TINY, 16, 128)}
@@ -28,7 +28,7 @@ if arguments.smoke:
     sizes = {"tiny, 2 x 32": (TINY, 2, 32)}
 for title, (model, batch_size, length) in sizes.items():
     settings = {"model": model, "batch_size": batch_size, "length": length}
-    tables[title] = ask(
+    tables[title] = measure(
         "train_step",
         OURS[:1] if arguments.smoke else OURS + JAX + PEERS,
         settings,
@@ -37,7 +37,7 @@ for title, (model, batch_size, length) in sizes.items():
         training_flop(model, batch_size, length),
         peak,
     )
-    pipeline = ask(
+    pipeline = measure(
         "input_pipeline", [("making the batch", "primer", {})], settings, arguments.rounds
     )
     tables[title + ": input"] = pipeline

@@ -1,4 +1,4 @@
-"""One subject of a benchmark in a process of its own; see `harness.py`."""
+"""One candidate of a benchmark, in a process of its own; see `harness.py`."""
 
 import importlib
 import json
@@ -8,9 +8,6 @@ import sys
 import time
 from importlib import metadata
 
-# Answers go to a copy of standard output; what libraries print goes elsewhere.
-ANSWERS = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
 PACKAGES = ("tensorflow", "keras", "keras-hub", "jax", "torch", "transformers", "x-transformers")
 
 
@@ -25,34 +22,50 @@ def versions():
     return found
 
 
-def measured(function):
-    """Runs a function and writes what it cost."""
+def cost(function):
+    """Runs a function and returns what it cost."""
     start, cpu = time.perf_counter(), time.process_time()
     result = function()
-    answer = {
+    return {
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - cpu,
         "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "result": result if isinstance(result, (dict, float)) else None,
         "versions": versions(),
     }
-    ANSWERS.write(json.dumps(answer) + "\n")
-    ANSWERS.flush()
+
+
+class Work:
+    """What a candidate does: built when it is first done.
+
+    Args:
+        module: Module of `benchmarks.candidates`.
+        benchmark: Name of a function in it, which returns a function that does the work once.
+        settings: Arguments of that function.
+    """
+
+    def __init__(self, module, benchmark, settings):
+        self.module, self.benchmark, self.settings = module, benchmark, settings
+        self.function = None
+
+    def __call__(self):
+        """Does the work once."""
+        if self.function is None:
+            candidate = importlib.import_module(f"benchmarks.candidates.{self.module}")
+            self.function = getattr(candidate, self.benchmark)(**self.settings)
+        return self.function()
 
 
 def main():
-    """Builds the subject, runs it once, then once for every line of input."""
-    module, question, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    work = []
-
-    def first():
-        subject = importlib.import_module(f"benchmarks.subjects.{module}")
-        work.append(getattr(subject, question)(**settings))
-        return work[0]()
-
-    measured(first)
+    """Does the work once, then once for every line of input."""
+    # Results go to a copy of standard output; what libraries print goes elsewhere.
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    module, benchmark, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    work = Work(module, benchmark, settings)
+    print(json.dumps(cost(work)), file=results, flush=True)
     for _ in sys.stdin:
-        measured(work[0])
+        print(json.dumps(cost(work)), file=results, flush=True)
 
 
 if __name__ == "__main__":

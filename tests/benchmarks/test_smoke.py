@@ -1,48 +1,77 @@
 """The benchmark scripts run, on ours alone and at tiny sizes."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-QUESTIONS = ["train_step", "parts", "length_and_vocabulary", "generate", "score"]
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "score"]
 
 
-def run(question, output):
-    command = [sys.executable, BENCHMARKS / f"{question}.py", "--smoke", "--output", str(output)]
+def run(benchmark, output):
+    command = [sys.executable, FOLDER / f"{benchmark}.py", "--smoke", "--output", str(output)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_question(question, tmp_path):
-    printed = run(question, tmp_path)
+def check_rows(benchmark, printed, output):
     assert "GFLOP/s in matrix products" in printed
-    record = json.loads((tmp_path / f"{question}.json").read_text())
+    record = json.loads((output / f"{benchmark}.json").read_text())
     for rows in record["tables"].values():
         for row in rows:
             assert 0 < row["fastest"] <= row["seconds"] <= row["slowest"]
             assert row.get("peak_rss_gb", 1.0) > 0.1
-    assert (tmp_path / f"{question}.png").stat().st_size > 1000
+    assert (output / f"{benchmark}.png").stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.fixture
+def harness(monkeypatch):
+    """The harness with candidates in this process, which spares them their imports."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    from benchmarks.worker import Work, cost
+
+    class InProcess:
+        def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
+            self.label, self.work, self.runs = label, Work(module, benchmark, settings), []
+            self.first = cost(self.work)
+
+        def run(self):
+            self.runs.append(cost(self.work))
+
+        def close(self):
+            pass
+
+    import harness
+
+    monkeypatch.setattr(harness, "Candidate", InProcess)
+
+
+@pytest.mark.parametrize("benchmark", NAMES)
+def test_benchmark(harness, benchmark, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", [benchmark, "--smoke", "--output", str(tmp_path)])
+    runpy.run_path(str(FOLDER / f"{benchmark}.py"), run_name="__main__")
+    check_rows(benchmark, capsys.readouterr().out, tmp_path)
+
+
+def test_candidates_have_processes_of_their_own(tmp_path):
+    check_rows("score", run("score", tmp_path), tmp_path)
+
+
 def test_startup(tmp_path):
     assert "import primer_tf" in run("startup", tmp_path)
     assert all(json.loads((tmp_path / "startup.json").read_text()).values())
 
 
-@pytest.mark.slow
 def test_decoding_parts(tmp_path):
     assert "dot" in run("decoding_parts", tmp_path)
     (parts,) = json.loads((tmp_path / "decoding_parts.json").read_text()).values()
     assert sum(parts.values()) > 0
 
 
-@pytest.mark.slow
 def test_memory_parts(tmp_path):
     run("memory_parts", tmp_path)
     step, checkpointed, loss = json.loads((tmp_path / "memory_parts.json").read_text()).values()
@@ -52,7 +81,6 @@ def test_memory_parts(tmp_path):
     assert 0 < loss["table"] < loss["beside it at the peak"]
 
 
-@pytest.mark.slow
 def test_engines(tmp_path):
     run("engines", tmp_path)
     rows = json.loads((tmp_path / "engines.json").read_text())["rows"]

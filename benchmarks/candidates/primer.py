@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from benchmarks.subjects import keras_work
+from benchmarks.candidates import keras_model
 from primer_tf import PrimerBackbone, PrimerCausalLM
 
 ARCHITECTURES = {
@@ -24,10 +24,10 @@ def build(model, architecture="transformer_vanilla", **kwargs):
 
 
 def train_step(model, batch_size, length, architecture="transformer_vanilla", steps=1, **kwargs):
-    """Trains with the defaults, from batches made anew in Python."""
+    """Trains with the defaults, from batches made in Python."""
     causal_lm = build(model, architecture, max_sequence_length=max(512, length), **kwargs)
     causal_lm.compile()
-    return keras_work.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
+    return keras_model.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
 
 
 def input_pipeline(model, batch_size, length):
@@ -45,11 +45,11 @@ def generate(model, batch_size, prompt, new, architecture="transformer_vanilla",
     if quantize:
         causal_lm.quantize(quantize)
     causal_lm.compile(sampler="greedy")
-    return keras_work.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
+    return keras_model.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
 
 
 def score(model, batch_size, length, architecture="transformer_vanilla"):
     """The loss of given texts."""
     causal_lm = build(model, architecture)
     causal_lm.compile()
-    return keras_work.score(causal_lm, model["vocabulary_size"], batch_size, length)
+    return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)

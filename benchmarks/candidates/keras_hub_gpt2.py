@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from benchmarks.subjects import keras_work
+from benchmarks.candidates import keras_model
 
 
 def build(model, length):
@@ -20,18 +20,18 @@ def train_step(model, batch_size, length, steps=1, jit_compile=True):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=jit_compile,
     )
-    return keras_work.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
+    return keras_model.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
 
 
 def generate(model, batch_size, prompt, new, jit_compile=True):
     """Greedy decoding."""
     causal_lm = build(model, prompt + new)
     causal_lm.compile(sampler="greedy", jit_compile=jit_compile)
-    return keras_work.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
+    return keras_model.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
 
 
 def score(model, batch_size, length):
     """The loss of given texts."""
     causal_lm = build(model, length)
     causal_lm.compile(jit_compile=True)
-    return keras_work.score(causal_lm, model["vocabulary_size"], batch_size, length)
+    return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)

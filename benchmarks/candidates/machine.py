@@ -16,8 +16,8 @@ def best(function, repeats=5):
     return min(times)
 
 
-def measure():
-    """Returns a function that measures both."""
+def measure(smoke=False):
+    """Returns a function that measures both; with `smoke` on small arrays, for a test."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -29,7 +29,8 @@ def measure():
     def run():
         rates = {"numpy": [], "tensorflow": []}
         # The shapes of a small model's step: projections, feed-forward, softmax.
-        for shape in ((4096, 512, 512), (4096, 512, 2048), (4096, 2048, 512), (512, 512, 32128)):
+        shapes = ((4096, 512, 512), (4096, 512, 2048), (4096, 2048, 512), (512, 512, 32128))
+        for shape in ((256, 256, 256),) if smoke else shapes:
             a = rng.standard_normal(shape[:2], dtype="float32")
             b = rng.standard_normal(shape[1:], dtype="float32")
             x, y = tf.constant(a), tf.constant(b)
@@ -37,7 +38,8 @@ def measure():
             rates["numpy"].append(flop / best(lambda a=a, b=b: a @ b))
             rates["tensorflow"].append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
         # As decoding one token reads the weights: a vector times a matrix, 512 MiB.
-        vector, matrix = np.ones((1, 2**13), "float32"), np.ones((2**13, 2**14), "float32")
+        rows = 2**6 if smoke else 2**13
+        vector, matrix = np.ones((1, rows), "float32"), np.ones((rows, 2**14), "float32")
         x, y = tf.constant(vector), tf.constant(matrix)
         seconds = [best(lambda: matrix.T @ vector[0]), best(lambda: product(x, y)[0, 0].numpy())]
         reads = matrix.nbytes / min(seconds)

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def train(causal_lm, vocabulary_size, batch_size, length, steps):
-    """Returns a function that trains a compiled model, from batches made anew in Python."""
+    """Returns a function that trains a compiled model, from batches made in Python."""
     rng = np.random.default_rng(0)
     mask = np.ones((batch_size, length), "int32")
 

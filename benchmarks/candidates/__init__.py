@@ -1,0 +1,1 @@
+"""What is measured, one library to a file."""

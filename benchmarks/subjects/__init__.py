@@ -1,1 +1,0 @@
-"""What is measured, a library a file."""
