@@ -195,7 +195,7 @@ def _activation(arguments):
     for mesh, keras in ACTIVATIONS.items():
         if keras == name:
             shown = f"@{mesh}" if "." in mesh else f'"{mesh}"'
-            return f"[{shown}, \"linear\"]" if arguments["gated"] else f"[{shown}]"
+            return f'[{shown}, "linear"]' if arguments["gated"] else f"[{shown}]"
     raise UserError(f"Mesh TensorFlow has no counterpart of the activation {name!r}.")
 
 
