@@ -20,6 +20,10 @@ class Only:
         self.default = default.get("default", values[0])
 
 
+def _arguments(names):
+    return dict.fromkeys(names.split())
+
+
 _TRANSFORMER = "mesh_tensorflow.transformer.transformer."
 _LAYERS = "mesh_tensorflow.transformer.transformer_layers."
 _UTILS = "mesh_tensorflow.transformer.utils."
@@ -65,22 +69,9 @@ NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedu
 
 # Activations of Keras that Mesh TensorFlow lacks and `primer_tf.mesh.layers.activations` has.
 ACTIVATIONS = "primer_tf.mesh.activations"
-ELEMENTWISE = (
-    "gelu",
-    "hard_shrink",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_tanh",
-    "leaky_relu",
-    "log_sigmoid",
-    "mish",
-    "relu6",
-    "soft_shrink",
-    "softsign",
-    "sparse_plus",
-    "sparse_sigmoid",
-    "squareplus",
-    "tanh_shrink",
+ELEMENTWISE = _arguments(
+    "gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid mish relu6 "
+    "soft_shrink softsign sparse_plus sparse_sigmoid squareplus tanh_shrink"
 )
 
 _ATTENTION = {
@@ -230,10 +221,6 @@ MODEL = {
     INITIALIZER: {"scale": 1.0, "mode": Only("fan_in"), "distribution": Only("normal")},
     "mesh_tensorflow.layers.unit_scaling_convention": {"value": Only(False)},
 }
-
-
-def _arguments(names):
-    return dict.fromkeys(names.split())
 
 
 # What `build_model` gives a language model itself, whatever is bound.

@@ -26,7 +26,7 @@ def test_the_users_gin_file_comes_before_ours(tmp_path):
     from gin import config
 
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "tiny_primer.gin").write_text("MDHA.of_the_user = 1\n")
+    (tmp_path / "models" / "tiny_primer.gin").write_text("Unitransformer.of_the_user = 1\n")
     folders = list(config._LOCATION_PREFIXES)
     try:
         line = failure(str(tmp_path / "m"), "train", flags=[f"--gin_location_prefix={tmp_path}"])
