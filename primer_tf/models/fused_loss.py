@@ -187,7 +187,8 @@ def check_labels(labels, sample_weight, classes):
             sample_weight = sample_weight[..., 0]
     if in_pipeline:
         if sample_weight is not None:
-            labels = tf.where(tf.equal(sample_weight, 0), tf.zeros_like(labels), labels)
+            counts = tf.cast(sample_weight, "bool")  # KerasHub's preprocessor has booleans
+            labels = tf.where(counts, labels, tf.zeros_like(labels))
         smallest, largest = tf.reduce_min(labels), tf.reduce_max(labels)
         is_right = tf.logical_and(smallest >= 0, largest < tf.cast(classes, labels.dtype))
         tf.debugging.Assert(is_right, [message, smallest, largest])
