@@ -8,9 +8,9 @@ import pytest
 from keras.src.activations import ALL_OBJECTS_DICT
 
 from primer_tf.errors import UserError
-from primer_tf.layers import activations  # noqa: F401  (adds names of ours)
+from primer_tf.layers import activations
+from primer_tf.layers.sublayer import sublayer_names
 from primer_tf.models import PrimerBackbone
-from primer_tf.models.primer_backbone import SUBLAYERS
 from primer_tf.zoo import gin_writer
 from primer_tf.zoo.gin_reader import read_text
 from primer_tf.zoo.model_arguments import backbone_arguments
@@ -29,7 +29,7 @@ CHOICES = {
         ["attention", "feed_forward"],
         ["attention", "feed_forward", "attention", "switch_feed_forward"],
         ["feed_forward", "double_heads_attention", "evolved_convolution"],
-        list(SUBLAYERS),
+        list(sublayer_names()),
     ],
     "kernel_size": [None, 1, 3, 7],
     "shared_query_key": [False, True],
@@ -120,7 +120,7 @@ def test_every_combination_of_choices():
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_value_by_itself(name):
-    for value, *block in itertools.product(NUMBERS[name], SUBLAYERS):
+    for value, *block in itertools.product(NUMBERS[name], sublayer_names()):
         check({**DEFAULTS, "block": block, name: value})
 
 
@@ -131,7 +131,7 @@ def test_every_preset(name):
 
 def test_every_activation_or_an_error_that_names_it():
     without = {"glu", "log_softmax", "softmax", "sparsemax", "threshold"}
-    for name in filter(None, ALL_OBJECTS_DICT):
+    for name in filter(None, {**ALL_OBJECTS_DICT, **activations.ACTIVATIONS}):
         arguments = {**DEFAULTS, "block": list(DEFAULTS["block"]), "activation": name}
         if name in without:
             with pytest.raises(UserError, match=f"no counterpart of the activation '{name}'"):
