@@ -81,6 +81,7 @@ def test_memory_parts(tmp_path):
     assert 0 < loss["table"] < loss["beside it at the peak"]
 
 
+@pytest.mark.slow
 def test_engines(tmp_path):
     run("engines", tmp_path)
     rows = json.loads((tmp_path / "engines.json").read_text())["rows"]
