@@ -69,7 +69,8 @@ class ServedPrimer(tf.Module):
 
         Args:
             token_ids: `[B, T]`, each row a start token and a prompt, padded on the right.
-            padding_mask: `[B, T]`, true on the prompts; `T` is at most `max_length`.
+            padding_mask: `[B, T]`, true on the prompts, which have at least one token each; `T` is
+                at most `max_length`.
 
         Returns:
             Dict of `"token_ids"` and `"padding_mask"`, `[B, max_length]`.
@@ -77,6 +78,12 @@ class ServedPrimer(tf.Module):
         missing = self._max_length - tf.shape(token_ids)[1]
         tf.debugging.assert_non_negative(
             missing, f"prompts may have at most {self._max_length} tokens"
+        )
+        lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
+        on_the_left = tf.sequence_mask(lengths, tf.shape(padding_mask)[1])
+        tf.debugging.Assert(
+            tf.reduce_all(lengths > 0) & tf.reduce_all(tf.equal(padding_mask, on_the_left)),
+            ["padding_mask must be true on prompts that start their rows; pad on the right"],
         )
         padding = [[0, 0], [0, missing]]
         return self._complete(tf.pad(token_ids, padding), tf.pad(padding_mask, padding))

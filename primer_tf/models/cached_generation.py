@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from primer_tf.errors import UserError
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
 
 # Positions of a prompt that run at once: enough rows for fast matrix products.
@@ -14,6 +15,12 @@ class CachedGeneration:
     The model has a `backbone` with a `token_embedding` and a `decoder`, and the methods `_scaled`
     and `_logits`.
     """
+
+    def _normalize_generate_inputs(self, inputs):
+        batches, is_scalar = super()._normalize_generate_inputs(inputs)
+        if self.preprocessor is None:
+            batches = map(_checked, batches)
+        return batches, is_scalar
 
     def call_with_cache(self, token_ids, cache, cache_update_index):
         """Runs the model on tokens that follow those already in a cache.
@@ -137,3 +144,15 @@ class CachedGeneration:
         # True up to and including the first stop token after the prompt.
         stopped_before = ops.cumsum(is_stop, axis=-1) - is_stop
         return {"token_ids": token_ids, "padding_mask": ops.equal(stopped_before, 0)}
+
+
+def _checked(inputs):
+    """Returns token ids to complete, or raises `UserError`: decoding starts where masks end."""
+    mask = ops.convert_to_numpy(inputs["padding_mask"]).astype(bool)
+    bad = ~mask[:, 0] | (mask[:, 1:] > mask[:, :-1]).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"padding_mask must be true on each prompt, which has at least one token and starts "
+            f"its row; that of row {bad.argmax()} is not. Pad prompts on the right."
+        )
+    return inputs

@@ -239,8 +239,8 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         """Generates text as `keras_hub.models.CausalLM.generate` does.
 
         Raises:
-            UserError: `max_length` is beyond the model's `max_sequence_length`, or the vocabulary
-                beyond its embedding.
+            UserError: `max_length` is beyond the model's `max_sequence_length`, the vocabulary
+                beyond its embedding, or token ids are not padded on the right.
         """
         self._check_vocabulary()
         limit = self.backbone.max_sequence_length

@@ -1,6 +1,7 @@
 """From strings to the inputs and targets of a language model."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
@@ -33,7 +34,7 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
 
     Returns:
         `(inputs, targets, weights)`: a dict of `"token_ids"` and `"padding_mask"`, `[B, T]`
-        integers, and `[B, T]` weights that are zero on padding.
+        integers, `[B, T]` integers, and `[B, T]` numbers that are zero on padding.
 
     Example:
 
@@ -75,6 +76,14 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
             check_tokenizer(preset)
         return super().from_preset(str(preset), **kwargs)
 
+    def call(self, x, y=None, sample_weight=None, sequence_length=None):
+        """Returns inputs, targets and weights of strings."""
+        data = super().call(x, y=y, sample_weight=sample_weight, sequence_length=sequence_length)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        # `tf.distribute` cannot hand out booleans.
+        x = {**x, "padding_mask": _cast(x["padding_mask"], "int32")}
+        return keras.utils.pack_x_y_sample_weight(x, y, _cast(sample_weight, "float32"))
+
     def generate_preprocess(self, x, sequence_length=None):
         """Turns prompts into token ids with room for what is to be generated.
 
@@ -99,3 +108,10 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
                 "or shorten the prompt."
             )
         return inputs
+
+
+def _cast(x, dtype):
+    """Casts what a preprocessor returns: a tensor of the backend or of a pipeline, or an array."""
+    if tf.is_tensor(x):
+        return tf.cast(x, dtype)
+    return keras.ops.cast(x, dtype) if keras.ops.is_tensor(x) else np.asarray(x).astype(dtype)

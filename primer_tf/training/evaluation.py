@@ -1,6 +1,7 @@
 """How well a model predicts a text."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 import keras
@@ -8,6 +9,8 @@ from keras import ops
 
 from primer_tf.models.compiled_functions import describe
 from primer_tf.training.jit import jit_compile_by_default
+
+LARGEST_EXPONENT = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Evaluation:
 
     @property
     def perplexity(self):
-        """`exp(loss)`; comparable only between models of the same vocabulary."""
-        return math.exp(min(self.loss, 700.0))
+        """`exp(loss)`, infinite if beyond float64; comparable only within one vocabulary."""
+        return math.inf if self.loss > LARGEST_EXPONENT else math.exp(self.loss)
 
     @property
     def bits_per_byte(self):

@@ -21,6 +21,7 @@ from primer_tf.models.preset_files import check_preset
 from primer_tf.tasks.text import load_split
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.divergence import StopAtDivergence, check_evaluation
 from primer_tf.training.evaluation import Evaluator
 from primer_tf.training.load_chunks import load_chunks
 from primer_tf.training.progress import History, Progress
@@ -140,7 +141,8 @@ def train(config, output, resume=False, report=print):
         the `History` of the run.
 
     Raises:
-        UserError: Bad data, vocabulary, preset, sizes, or a folder that holds another run.
+        UserError: Bad data, vocabulary, preset, sizes, a folder that holds another run, or a loss
+            that is not a number: nothing is saved from that step on.
     """
     output = Path(output)
     if not resume and (output / RECORD).exists():
@@ -205,12 +207,13 @@ def _train(config, output, started, documents, held_out, report):
             chunks.training_batches(config.batch_size, config.seed, step),
             steps_per_epoch=stretch,
             shuffle=False,
-            callbacks=[progress],
+            callbacks=[StopAtDivergence(step, checkpoints), progress],
             verbose=0,
         ).history
         seconds = time.monotonic() - start
         step += stretch
         evaluation = evaluator()
+        check_evaluation(evaluation, step, checkpoints)
         # Before the checkpoint: rows beyond the newest one are dropped and written again.
         history.append(
             step=step,
@@ -225,6 +228,7 @@ def _train(config, output, started, documents, held_out, report):
         report(f"step {step}/{config.steps}  validation {evaluation}")
     if evaluation is None:
         evaluation = evaluator()
+        check_evaluation(evaluation, step, checkpoints)
     history.draw(output / "learning_curve.png")
     # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
     check_free_space(output, 4 * model.count_params() + 2**20)

@@ -32,16 +32,22 @@ texts = complete(prompts)
 one_by_one = [text for prompt in prompts for text in complete([prompt])]
 mask = [[True] * len(row) for row in ids]
 outputs = tokens(token_ids=tf.constant(ids, tf.int32), padding_mask=tf.constant(mask))
-try:
-    error = str(complete([prompts[0], "And God said " * 20]))
-except tf.errors.InvalidArgumentError as raised:
-    error = raised.message
+mask[0][0] = False
+errors = []
+for call in (
+    lambda: complete([prompts[0], "And God said " * 20]),
+    lambda: tokens(token_ids=tf.constant(ids, tf.int32), padding_mask=tf.constant(mask)),
+):
+    try:
+        errors.append(str(call()))
+    except tf.errors.InvalidArgumentError as raised:
+        errors.append(raised.message)
 print(json.dumps({
     "texts": texts,
     "one_by_one": one_by_one,
     "token_ids": outputs["token_ids"].numpy().tolist(),
     "padding_mask": outputs["padding_mask"].numpy().tolist(),
-    "error": error,
+    "errors": errors,
     "ours": sorted(m for m in ("primer_tf", "keras_hub") if m in sys.modules),
 }))
 """
@@ -68,7 +74,8 @@ def test_a_process_without_our_code_answers_the_same(model, tmp_path):
     for text, prompt in zip(expected, PROMPTS, strict=True):
         assert text.startswith(prompt) and len(text) > len(prompt)
     assert answer["texts"] == answer["one_by_one"] == expected
-    assert "no room for new text within 24 tokens" in answer["error"]
+    assert "no room for new text within 24 tokens" in answer["errors"][0]
+    assert "pad on the right" in answer["errors"][1]
     assert answer["ours"] == []
     row, mask = answer["token_ids"][0], answer["padding_mask"][0]
     completed = [i for i, keep in zip(row, mask, strict=True) if keep and i > 1]

@@ -136,3 +136,26 @@ def test_one_trace_serves_prompts_of_all_lengths(model):
     for prompt in PROMPTS:
         model.generate(prompt, max_length=LENGTH)
     assert model.make_generate_function().experimental_get_tracing_count() == 1
+
+
+@one_cache
+@pytest.mark.parametrize("kind", ["arrays", "dataset"])
+@pytest.mark.parametrize(
+    "row", [[0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
+)
+def test_prompts_are_padded_on_the_right(model, kind, row):
+    """All else is refused; decoding would start in the wrong place, or not at all."""
+    tokens_only = type(model)(model.backbone)
+    tokens_only.compile(sampler="greedy", run_eagerly=True)
+    mask = np.array([[1, 1, 1, 0, 0, 0], row])
+    prompts = {"token_ids": np.arange(12).reshape(2, 6) + 3, "padding_mask": mask}
+    if kind == "dataset":
+        import tensorflow as tf
+
+        prompts = tf.data.Dataset.from_tensors(prompts)
+    if row[:2] == [1, 1]:
+        ids = tokens_only.generate(prompts, stop_token_ids=None)["token_ids"]
+        assert ids.shape == (2, 6) and (ids[1, :2] == [9, 10]).all()
+    else:
+        with pytest.raises(UserError, match="of row 1 is not. Pad prompts on the right"):
+            tokens_only.generate(prompts, stop_token_ids=None)
