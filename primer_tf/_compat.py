@@ -1,12 +1,12 @@
-"""Every private name of TensorFlow, Keras and KerasHub that this package uses, and why.
+"""Every private name of TensorFlow and Keras that the Keras code uses, and why.
 
-Nothing else imports from `keras.src`, `keras_hub.src` or `tensorflow.python`. When a release of one
-of them moves a name, this file is what changes.
+When a release moves one, this file is what changes. KerasHub is not imported here, because layers
+do without it: `primer_tf.models` takes the names and readers of preset files from it.
 """
 
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
-from keras.src.losses.loss import scale_loss_for_distribution
+from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "in_stateless_scope",
     # Keras' own losses divide by the replicas of a `tf.distribute` strategy; so must ours.
     "scale_loss_for_distribution",
+    # And weights must meet losses of another rank as they do there.
+    "squeeze_or_expand_to_same_rank",
     # A setter that keeps what Keras already tracks elsewhere must not have it tracked twice.
     "no_automatic_dependency_tracking",
     "forget_uninitialized_variables",

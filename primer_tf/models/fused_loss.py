@@ -3,9 +3,8 @@
 import keras
 import numpy as np
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 
+from primer_tf._compat import no_automatic_dependency_tracking, scale_loss_for_distribution
 from primer_tf.errors import UserError
 from primer_tf.layers.linear_cross_entropy import (
     CHUNK_ELEMENTS,

@@ -2,8 +2,8 @@
 
 import keras
 from keras import ops
-from keras.src.losses.loss import squeeze_or_expand_to_same_rank
 
+from primer_tf._compat import squeeze_or_expand_to_same_rank
 from primer_tf.layers.linear_cross_entropy import softmax_cross_entropy, without_weightless
 
 
