@@ -37,8 +37,10 @@ def make_preset(path, name, vocabulary, bindings=()):
     optimizer = T5Adafactor(min_dim_size_to_factor=128)
     optimizer.build(model.backbone.weights)
     slots = [s for w in model.backbone.weights for s in optimizer.slots(w).values()]
-    for variable in [*model.backbone.weights, *slots]:
-        variable.assign(rng.standard_normal(variable.shape))
+    for weight in model.backbone.weights:
+        weight.assign(rng.standard_normal(weight.shape))
+    for slot in slots:  # second moments: training on from negative ones gives no numbers
+        slot.assign(np.square(rng.standard_normal(slot.shape)))
     optimizer.iterations.assign(17)
     model.save_to_preset(str(path))
     save_training_state(path, model.backbone.weights, optimizer)
