@@ -24,7 +24,7 @@ test-mesh: $(VENV)/.test ## All tests of the T5 side
 	$(PYTEST) tests/mesh tests/tasks -m ""
 
 parity: $(VENV)/.test ## Both engines on every published gin file, a row for each
-	$(BIN)/python tests/convert/parity.py
+	$(BIN)/python -m tests.convert.parity
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do

@@ -51,7 +51,7 @@ def loss(model, tokens):
     """Computes the loss's gradients alone, and returns GB by part."""
     import tensorflow as tf
 
-    from primer_tf.layers.linear_cross_entropy import linear_cross_entropy
+    from primer_tf.losses.linear_cross_entropy import linear_cross_entropy
 
     table = tf.random.normal((model["vocabulary_size"], model["hidden_dim"]))
     states = tf.random.normal((tokens, model["hidden_dim"]))

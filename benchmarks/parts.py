@@ -18,8 +18,8 @@ from primer_tf.layers import (
     FeedForward,
     T5RelativePositionBias,
 )
-from primer_tf.layers.linear_cross_entropy import linear_cross_entropy
 from primer_tf.layers.normalization import make_normalization
+from primer_tf.losses.linear_cross_entropy import linear_cross_entropy
 from primer_tf.training import T5Adafactor
 
 arguments = options(__doc__.splitlines()[0])

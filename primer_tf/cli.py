@@ -235,15 +235,15 @@ def _models(arguments):
 
         print(cost_table())
     else:
-        from primer_tf.zoo.presets import preset_table
+        from primer_tf.gin_config.presets import preset_table
 
         print(preset_table())
 
 
 def _vocab(arguments):
+    from primer_tf.data.vocabulary import train_vocabulary
     from primer_tf.files import atomic_write
     from primer_tf.tasks.text import load_split
-    from primer_tf.training.vocabulary import train_vocabulary
 
     if not 1 <= arguments.size < 2**31:
         raise UserError(f"size must be at least 1 and below 2**31; received {arguments.size}.")
@@ -276,10 +276,10 @@ def _train(arguments):
 
 def _described_run(arguments):
     """Returns the fields of a `RunConfig` that gin files describe."""
-    from primer_tf.zoo import gin_reader
-    from primer_tf.zoo.model_arguments import backbone_arguments
-    from primer_tf.zoo.resolved_bindings import ResolvedBindings
-    from primer_tf.zoo.run_arguments import run_arguments
+    from primer_tf.gin_config import gin_reader
+    from primer_tf.gin_config.model_arguments import backbone_arguments
+    from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+    from primer_tf.gin_config.run_arguments import run_arguments
 
     files, bindings = arguments.gin_file, arguments.gin_param
     if not files:
@@ -335,9 +335,9 @@ def _evaluate(arguments):
             f"batch_size must be at least 1 and below 2**31; received {arguments.batch_size}."
         )
 
+    from primer_tf.data.load_chunks import load_chunks
+    from primer_tf.evaluation.evaluator import Evaluator
     from primer_tf.tasks.text import load_split
-    from primer_tf.training.evaluation import Evaluator
-    from primer_tf.training.load_chunks import load_chunks
 
     model = _load(arguments.preset)
     splits = ("train", "validation") if arguments.split == "all" else (arguments.split,)

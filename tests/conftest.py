@@ -4,18 +4,16 @@ import concurrent.futures
 import multiprocessing
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # One thread: results that are the same to the last bit, and no fight between test processes.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-TESTS = Path(__file__).parent
-sys.path[:0] = [str(TESTS), str(TESTS / "mesh")]
 
 import pytest  # noqa: E402
-from sample_text import SENTENCES  # noqa: E402
+
+from tests.sample_text import SENTENCES  # noqa: E402
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
@@ -29,7 +27,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def vocabulary():
     """A small SentencePiece model, as bytes."""
-    from primer_tf.training.vocabulary import train_vocabulary
+    from primer_tf.data.vocabulary import train_vocabulary
 
     return train_vocabulary(SENTENCES * 4, size=300)
 
@@ -77,7 +75,7 @@ def small_preset(vocabulary, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tfds_folder(tmp_path_factory):
     """A folder of TFDS data sets, tiny ones by the names of the published tasks' data."""
-    import tiny_tfds
+    from tests.mesh import tiny_tfds
 
     folder = tmp_path_factory.mktemp("tfds")
     tiny_tfds.write(str(folder))
@@ -87,15 +85,12 @@ def tfds_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tf1_process():
     """The process in which TensorFlow behaves as version 1; see `tf1`."""
-    import tf1
+    from tests.mesh import tf1
 
-    # Left out of that process: gin takes a folder `models` on the path for the package of a file
-    # `models/x.gin`, and fails.
-    path = [folder for folder in sys.path if folder != str(TESTS)]
     with concurrent.futures.ProcessPoolExecutor(
         max_workers=1,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=tf1.start,
-        initargs=(path,),
+        initargs=(sys.path,),
     ) as executor:
         yield executor

@@ -1,20 +1,20 @@
 """From the gin files of a Mesh TensorFlow model to the same model in Keras."""
 
+from primer_tf.gin_config import configurables as known
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.model_arguments import backbone_arguments, loss_arguments
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+from primer_tf.gin_config.run_arguments import dtype_policy
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.training import NextTokenLoss
-from primer_tf.zoo import configurables as known
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
-from primer_tf.zoo.run_arguments import dtype_policy
 
 
 def from_gin(files, bindings=(), preprocessor=None, location_prefixes=(), **arguments):
     """Returns the Keras model that the gin files of a Mesh TensorFlow model describe.
 
     Args:
-        files: A name or a list of them, as `--gin_file` takes them, found as
-            `primer_tf.zoo.gin_search.GinSearch` says: `"mine.gin"`, `"models/medium_primer.gin"`.
+        files: A name or a list of them, as `--gin_file` takes them (`"mine.gin"`,
+            `"models/medium_primer.gin"`), found as `gin_config.gin_search.GinSearch` says.
         bindings: List of bindings as `--gin_param` takes them (`"num_layers = 6"`).
         preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids.
         location_prefixes: Folders to search for gin files, as `--gin_location_prefix` takes them.

@@ -7,12 +7,12 @@ from primer_tf.convert.streaming import stream_weights, without_values
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
+from primer_tf.gin_config import gin_writer
+from primer_tf.gin_config.model_arguments import SENTINELS
 from primer_tf.models import PrimerBackbone, PrimerTokenizer
 from primer_tf.models.preset_files import check_preset
-from primer_tf.training.t5_adafactor import T5Adafactor
-from primer_tf.training.training_state import slots_of
-from primer_tf.zoo import gin_writer
-from primer_tf.zoo.model_arguments import SENTINELS
+from primer_tf.models.training_state import slots_of
+from primer_tf.optimizers.t5_adafactor import T5Adafactor
 
 
 def keras_to_mesh(preset_dir, model_dir, report=print):

@@ -7,20 +7,20 @@ import numpy as np
 from primer_tf.convert.mesh_checkpoint import SLOTS, MeshCheckpoint
 from primer_tf.convert.streaming import read_from, without_values
 from primer_tf.convert.variable_names import mesh_names
+from primer_tf.data.vocabulary import read_vocabulary
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory
+from primer_tf.gin_config import configurables as known
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.model_arguments import backbone_arguments
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.models import (
     PrimerBackbone,
     PrimerCausalLM,
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
-from primer_tf.training.training_state import write_training_state
-from primer_tf.training.vocabulary import read_vocabulary
-from primer_tf.zoo import configurables as known
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.model_arguments import backbone_arguments
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
+from primer_tf.models.training_state import write_training_state
 
 # What T5 leaves beside its checkpoints, and what `keras_to_mesh` does.
 OPERATIVE_CONFIG = "operative_config.gin"

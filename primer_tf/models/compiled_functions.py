@@ -5,7 +5,7 @@ import contextlib
 
 import keras
 
-from primer_tf.training.t5_adafactor import T5Adafactor
+from primer_tf.optimizers.t5_adafactor import T5Adafactor
 
 
 class CompiledFunctions:

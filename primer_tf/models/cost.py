@@ -3,10 +3,10 @@
 import dataclasses
 import inspect
 
+from primer_tf.gin_config.presets import format_table, preset_arguments, preset_names
 from primer_tf.keywords import check_keywords
 from primer_tf.layers.sublayer import check_block, get_sublayer
 from primer_tf.models.primer_backbone import PrimerBackbone
-from primer_tf.zoo.presets import format_table, preset_arguments, preset_names
 
 
 @dataclasses.dataclass(frozen=True)

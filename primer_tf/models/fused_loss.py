@@ -6,14 +6,14 @@ from keras import ops
 
 from primer_tf._compat import no_automatic_dependency_tracking, scale_loss_for_distribution
 from primer_tf.errors import UserError
-from primer_tf.layers.linear_cross_entropy import (
+from primer_tf.layers.precision import float32_or_wider
+from primer_tf.losses.linear_cross_entropy import (
     CHUNK_ELEMENTS,
     linear_cross_entropy,
     token_losses,
     without_weightless,
 )
-from primer_tf.layers.precision import float32_or_wider
-from primer_tf.training.next_token_loss import NextTokenLoss
+from primer_tf.losses.next_token_loss import NextTokenLoss
 
 # Beside a batch's inputs this key holds its targets, and asks `call` for hidden states. Keras hands
 # the inputs to `compute_loss` and `compute_metrics` too, which so know what they are given.

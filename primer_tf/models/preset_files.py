@@ -16,8 +16,8 @@ from keras_hub.src.utils.preset_utils import (
 
 from primer_tf.errors import UserError
 from primer_tf.files import PARTIAL
-from primer_tf.training.training_state import FILE as TRAINING_STATE
-from primer_tf.zoo.presets import preset_names
+from primer_tf.gin_config.presets import preset_names
+from primer_tf.models.training_state import FILE as TRAINING_STATE
 
 VOCABULARY = "assets/tokenizer/vocabulary.spm"
 # What must not outlive the weights it belongs to. Keras reads the one file in preference to shards,

@@ -11,11 +11,13 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 from primer_tf.errors import UserError
+from primer_tf.gin_config.presets import preset_names
 from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.losses.next_token_loss import NextTokenLoss
 from primer_tf.models.cached_generation import CachedGeneration
 from primer_tf.models.compiled_functions import CompiledFunctions
 from primer_tf.models.fused_loss import FusedLoss
-from primer_tf.models.greedy_sampler import GreedySampler, KerasHubGreedySampler
+from primer_tf.models.jit import jit_compile_by_default
 from primer_tf.models.preset_files import (
     OF_STRINGS,
     OF_WEIGHTS,
@@ -26,11 +28,9 @@ from primer_tf.models.preset_files import (
 from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.models.saved_training import SavedTraining
-from primer_tf.training.jit import jit_compile_by_default
-from primer_tf.training.next_token_loss import NextTokenLoss
-from primer_tf.training.rsqrt_schedule import RsqrtSchedule
-from primer_tf.training.t5_adafactor import T5Adafactor
-from primer_tf.zoo.presets import preset_names
+from primer_tf.optimizers.rsqrt_schedule import RsqrtSchedule
+from primer_tf.optimizers.t5_adafactor import T5Adafactor
+from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler
 
 PREPROCESSOR_KEYWORDS = ("tokenizer", "sequence_length", "add_start_token", "add_end_token")
 

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from primer_tf.cli import main
-from primer_tf.training.vocabulary import train_vocabulary
+from primer_tf.data.vocabulary import train_vocabulary
 
 
 def train(output, data, *extra, preset="tiny_primer_ez"):

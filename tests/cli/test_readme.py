@@ -6,9 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from readme import README, code_blocks, commands, substitute
 
 from primer_tf.cli import main
+from tests.readme import README, code_blocks, commands, substitute
 
 MAKEFILE = README.parent / "Makefile"
 
@@ -87,7 +87,7 @@ def test_layers_that_stand_alone():
 
 
 def test_figures_of_presets():
-    from primer_tf.zoo.presets import preset_parameters
+    from primer_tf.gin_config.presets import preset_parameters
 
     figures = re.findall(r"`(\w+)`\s([\d,]{6,})", README.read_text(encoding="utf-8"))
     assert len(figures) >= 4

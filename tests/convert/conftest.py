@@ -6,9 +6,8 @@ import pytest
 @pytest.fixture(scope="session")
 def primer(vocabulary, tmp_path_factory):
     """A preset of a small Primer and the same as a Mesh TensorFlow folder."""
-    from presets import make_preset
-
     from primer_tf.convert.keras_to_mesh import keras_to_mesh
+    from tests.convert.small_presets import make_preset
 
     folder = tmp_path_factory.mktemp("primer")
     make_preset(folder / "preset", "tiny_primer", vocabulary)

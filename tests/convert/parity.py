@@ -1,6 +1,6 @@
 """Holds Keras and Mesh TensorFlow to each other: the same gin file, weights and tokens in both.
 
-`python tests/convert/parity.py` prints a row for each published gin file (full Primer in both
+`python -m tests.convert.parity` prints a row for each published gin file (full Primer in both
 readings), at a reduced size that keeps every part of the architecture; it ends with an error if a
 row is out of bounds.
 
@@ -18,11 +18,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
-TESTS = Path(__file__).resolve().parents[1]
 STEPS = 20
 # Tokens enough that a ReLU whose input rounds to the other side of zero changes little.
 BATCH, LENGTH = 8, 64
@@ -187,8 +185,7 @@ class MeshProcess:
     """The TensorFlow 1 process, as a function."""
 
     def __init__(self):
-        sys.path[:0] = [str(TESTS / "convert"), str(TESTS / "mesh")]
-        import tf1
+        from tests.mesh import tf1
 
         self._pool = ProcessPoolExecutor(
             1, mp_context=get_context("spawn"), initializer=tf1.start, initargs=(sys.path,)
@@ -200,7 +197,7 @@ class MeshProcess:
 
 def run_in_tf1(function, kwargs):
     """Runs a function of `mesh_reference`; its errors travel as text."""
-    import mesh_reference
+    from tests.convert import mesh_reference
 
     try:
         return getattr(mesh_reference, function)(**kwargs)
@@ -224,7 +221,7 @@ def main():
     parser.add_argument("names", nargs="*", help="gin files; default: all that are published")
     names = parser.parse_args().names
     mesh = MeshProcess()
-    from published import AS_PUBLISHED, PUBLISHED
+    from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
     published = {**PUBLISHED, **AS_PUBLISHED}
     header = "".join(f"{key:>11}" for key in BOUNDS)

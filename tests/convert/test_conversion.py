@@ -6,14 +6,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from presets import make_preset, write_checkpoint
 
 from primer_tf import cli
 from primer_tf.convert.keras_to_mesh import keras_to_mesh
 from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
 from primer_tf.convert.mesh_to_keras import mesh_to_keras
 from primer_tf.models import PrimerCausalLM
-from primer_tf.training.training_state import read_training_state
+from primer_tf.models.training_state import read_training_state
+from tests.convert.small_presets import make_preset, write_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_partial_checkpoint(capsys, primer, tmp_path):
 
 
 def test_a_vocabulary_of_another_size(capsys, primer, tmp_path):
-    from primer_tf.training.vocabulary import train_vocabulary
+    from primer_tf.data.vocabulary import train_vocabulary
 
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (800, 6))
     words = ["".join(word) for word in letters]

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from parity import apart, in_keras, run_in_tf1, worst
 
 from primer_tf.convert.variable_names import mesh_names
+from primer_tf.gin_config import gin_writer
 from primer_tf.models import PrimerBackbone
-from primer_tf.zoo import gin_writer
+from tests.convert.parity import apart, in_keras, run_in_tf1, worst
 
 SIZES = {
     "vocabulary_size": 300,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 STEPS = 200
 LENGTH = 128
@@ -23,7 +24,7 @@ PROMPTS = ["And it came to pass, that", "In the beginning", "The LORD"]
 @in_tf1
 def in_t5(folder, run, bindings):
     """Runs T5's command on the demo text; what it prints goes to `RUN.txt`."""
-    from command import t5
+    from tests.mesh.command import t5
 
     # Decoding has lengths of its own.
     own = {} if run == "decode" else LENGTHS
@@ -60,13 +61,13 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
 
     from primer_tf.convert.keras_to_mesh import keras_to_mesh
     from primer_tf.convert.mesh_to_keras import mesh_to_keras
+    from primer_tf.data.load_chunks import load_chunks
+    from primer_tf.data.vocabulary import train_vocabulary
+    from primer_tf.evaluation.evaluator import Evaluator
     from primer_tf.models import PrimerCausalLM
+    from primer_tf.models.training_state import restore_training_state, save_training_state
     from primer_tf.tasks import kjv
     from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
-    from primer_tf.training.evaluation import Evaluator
-    from primer_tf.training.load_chunks import load_chunks
-    from primer_tf.training.training_state import restore_training_state, save_training_state
-    from primer_tf.training.vocabulary import train_vocabulary
 
     vocabulary = tmp_path / "vocabulary.model"
     vocabulary.write_bytes(train_vocabulary([text for _, text in kjv.split("train")], 8000))

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers.helpers import numpy, value_and_gradients
 
 from primer_tf.layers import (
     CausalSelfAttention,
@@ -16,6 +15,7 @@ from primer_tf.layers import (
     SynthesizerAttention,
     T5RelativePositionBias,
 )
+from tests.layers.helpers import numpy, value_and_gradients
 
 BATCH, LENGTH, CHANNELS = 3, 20, 16
 SIZES = ["d_model = 16", "num_heads = 2", "d_kv = 8", "d_ff = 24", "num_layers = 1"]
@@ -47,7 +47,7 @@ def evolved_names():
 
 def compare(tf1_process, model, index, layer, scope, names, real, bindings=(), train=False):
     """Compares outputs where there are tokens, losses, and all gradients."""
-    from mesh_layer import run
+    from tests.convert.mesh_layer import run
 
     rng = np.random.default_rng(1)
     x, coefficients = rng.standard_normal((2, BATCH, LENGTH, CHANNELS)) * real[..., None]

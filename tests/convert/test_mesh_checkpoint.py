@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from presets import write_checkpoint
 
 from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
 from primer_tf.errors import UserError
 from primer_tf.literal_paths import as_named, check_loadable, literal
+from tests.convert.small_presets import write_checkpoint
 
 NAMES = ["[v1]", "v?", "v*", "a\\b", "[", "{a,b}", "a b", "ä漢", "~", "$HOME", "corrupt"]
 

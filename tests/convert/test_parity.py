@@ -1,11 +1,11 @@
 """Keras computes, learns and writes what Mesh TensorFlow does, from one gin file."""
 
 import pytest
-from parity import compare, run_in_tf1
-from published import AS_PUBLISHED, PUBLISHED
 
 from primer_tf.convert.from_gin import from_gin
-from primer_tf.zoo.presets import preset_parameters
+from primer_tf.gin_config.presets import preset_parameters
+from tests.convert.parity import compare, run_in_tf1
+from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 FAST = ("small_primer", "switch_primer")
 

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from readme import code_blocks, commands, substitute
 
 from primer_tf.cli import main
 from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
+from tests.readme import code_blocks, commands, substitute
 
 BLOCKS = code_blocks()["One model, two engines"]
 

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from models.small_models import make_model
 
 from primer_tf.errors import UserError
 from primer_tf.export import export_saved_model
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
+from tests.models.small_models import make_model
 
 PROMPTS = ["In the", "And God said, Let there be", "And"]
 LENGTH = 24

@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
-from layers import numpy_reference as reference
-from layers.helpers import numpy
 
 from primer_tf import layers
+from tests.layers import numpy_reference as reference
+from tests.layers.helpers import numpy
 
 NORMS = {
     "layer": reference.layer_norm,

@@ -3,9 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from layers import numpy_reference as reference
-from layers.helpers import numpy, randomize
-from layers.reference_forward import attention, evolved_convolution, forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -21,6 +18,9 @@ from primer_tf.layers import (
     squared_relu,
 )
 from primer_tf.layers.normalization import make_normalization
+from tests.layers import numpy_reference as reference
+from tests.layers.helpers import numpy, randomize
+from tests.layers.reference_forward import attention, evolved_convolution, forward
 
 BATCH, LENGTH, CHANNELS, HEADS = 2, 7, 12, 3
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers.helpers import numpy, randomize, value_and_gradients
-from layers.reference_forward import attention
 
 from primer_tf.layers import MultiDConvHeadAttention, T5RelativePositionBias, causal_attention
 from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
+from tests.layers.helpers import numpy, randomize, value_and_gradients
+from tests.layers.reference_forward import attention
 
 BATCH, LENGTH, CHANNELS, HEADS = 2, 11, 12, 3
 RNG = np.random.default_rng(0)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from layers.helpers import numpy, randomize
 
 from primer_tf.layers import (
     CausalSelfAttention,
@@ -13,6 +12,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
+from tests.layers.helpers import numpy, randomize
 
 LENGTH, CHANNELS = 9, 12
 VARIANTS = {

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from helpers import numpy
 from keras import ops
 
 from primer_tf.layers.dense import Dense, int8_product
+from tests.layers.helpers import numpy
 
 
 def compiled(function):

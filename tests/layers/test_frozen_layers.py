@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers.helpers import numpy
 
 import primer_tf.layers
 from primer_tf.layers import (
@@ -22,6 +21,7 @@ from primer_tf.layers import (
     SynthesizerAttention,
     T5RelativePositionBias,
 )
+from tests.layers.helpers import numpy
 
 SHAPE = (2, 5, 12)
 X = np.random.default_rng(0).standard_normal(SHAPE).astype("float32")

@@ -4,9 +4,6 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers import numpy_reference as reference
-from layers.helpers import numpy, randomize, value_and_gradients
-from layers.reference_forward import forward
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -20,6 +17,9 @@ from primer_tf.layers import (
     T5RelativePositionBias,
 )
 from primer_tf.layers.normalization import make_normalization
+from tests.layers import numpy_reference as reference
+from tests.layers.helpers import numpy, randomize, value_and_gradients
+from tests.layers.reference_forward import forward
 
 SHAPE = (2, 5, 6)
 X = np.random.default_rng(3).standard_normal(SHAPE).astype("float32")

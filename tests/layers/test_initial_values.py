@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from layers.helpers import numpy
 
 from primer_tf.layers import (
     EvolvedConvolution,
@@ -11,6 +10,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
+from tests.layers.helpers import numpy
 
 CHANNELS, HEADS, SIZE, WIDTH = 64, 4, 32, 96
 INNER = HEADS * SIZE

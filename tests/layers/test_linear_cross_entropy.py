@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers.helpers import numpy, value_and_gradients
 
-from primer_tf.layers import linear_cross_entropy as module
-from primer_tf.layers.linear_cross_entropy import linear_cross_entropy, token_losses
+from primer_tf.losses import linear_cross_entropy as module
+from primer_tf.losses.linear_cross_entropy import linear_cross_entropy, token_losses
+from tests.layers.helpers import numpy, value_and_gradients
 
 TOKENS, CHANNELS, VOCABULARY = 11, 6, 13
 RNG = np.random.default_rng(0)

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from layers.helpers import numpy, randomize, value_and_gradients
-from layers.reference_forward import switch_feed_forward
-from layers.test_gradients import check
 
 from primer_tf.layers import DecoderStack, FeedForward, SwitchFeedForward
+from tests.layers.helpers import numpy, randomize, value_and_gradients
+from tests.layers.reference_forward import switch_feed_forward
+from tests.layers.test_gradients import check
 
 CHANNELS = 6
 MASK = np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]] * 2, "int32")

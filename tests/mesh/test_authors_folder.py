@@ -5,18 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import authors_folder
 import pytest
-from authors_folder import TASK
-from tf1 import in_tf1
 
 from primer_tf.cli import main
 from primer_tf.errors import UserError
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.model_arguments import backbone_arguments
-from primer_tf.zoo.presets import preset_arguments
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
-from primer_tf.zoo.run_arguments import run_arguments
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.model_arguments import backbone_arguments
+from primer_tf.gin_config.presets import preset_arguments
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+from primer_tf.gin_config.run_arguments import run_arguments
+from tests.mesh import authors_folder
+from tests.mesh.authors_folder import TASK
+from tests.mesh.tf1 import in_tf1
 
 SIZES = dict.fromkeys(
     [
@@ -136,9 +136,9 @@ def test_tasks_of_the_user_take_over_the_names_of_ours(folder, tfds_folder):
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme(folder, tfds_folder, prepared_data, tmp_path):
+    from primer_tf.data.load_chunks import load_chunks
+    from primer_tf.evaluation.evaluator import Evaluator
     from primer_tf.models import PrimerCausalLM
-    from primer_tf.training.evaluation import Evaluator
-    from primer_tf.training.load_chunks import load_chunks
 
     def t5(mode, *more, model_dir="m", **bindings):
         command = [

@@ -1,12 +1,13 @@
 """What users get wrong ends in one clear line and a non-zero exit."""
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 
 @in_tf1
 def test_wrong_gin_files_bindings_and_flags(tmp_path):
-    from command import corpus, failure
+    from tests.mesh.command import corpus, failure
 
     data, model = corpus(str(tmp_path)), str(tmp_path / "model")
     for wrong, clue in (
@@ -22,8 +23,9 @@ def test_wrong_gin_files_bindings_and_flags(tmp_path):
 
 @in_tf1
 def test_the_users_gin_file_comes_before_ours(tmp_path):
-    from command import failure
     from gin import config
+
+    from tests.mesh.command import failure
 
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny_primer.gin").write_text("Unitransformer.of_the_user = 1\n")
@@ -39,9 +41,9 @@ def test_the_users_gin_file_comes_before_ours(tmp_path):
 def test_missing_data_vocabulary_and_targets(tmp_path):
     import seqio
     import tensorflow as tf
-    from command import corpus, failure
 
     from primer_tf.tasks import seqio_tasks
+    from tests.mesh.command import corpus, failure
 
     data, model = corpus(str(tmp_path)), str(tmp_path / "model")
     (tmp_path / "empty.txt").write_text("")
@@ -72,7 +74,7 @@ def test_missing_data_vocabulary_and_targets(tmp_path):
 
 @in_tf1
 def test_meshes_and_batches_that_do_not_fit(tmp_path):
-    from command import corpus, failure
+    from tests.mesh.command import corpus, failure
 
     data, model = corpus(str(tmp_path)), str(tmp_path / "model")
     for wrong, clue in (
@@ -91,7 +93,7 @@ def test_meshes_and_batches_that_do_not_fit(tmp_path):
 
 @in_tf1
 def test_decoding_and_scoring_without_checkpoint_or_text(tmp_path):
-    from command import corpus, failure, t5
+    from tests.mesh.command import corpus, failure, t5
 
     data, model = corpus(str(tmp_path)), str(tmp_path / "model")
     prompts = tmp_path / "prompts.txt"
@@ -129,7 +131,7 @@ def test_decoding_and_scoring_without_checkpoint_or_text(tmp_path):
 )
 @in_tf1
 def test_damaged_and_foreign_checkpoints(tmp_path, damage):
-    from command import corpus, failure, t5
+    from tests.mesh.command import corpus, failure, t5
 
     data, model = corpus(str(tmp_path)), tmp_path / "model"
     t5(str(model), "train", TRAIN_STEPS=1, **data)

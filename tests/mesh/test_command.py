@@ -5,13 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 
 @in_tf1
 def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     import tensorflow.compat.v1 as tf
-    from command import corpus, failure, t5
+
+    from tests.mesh.command import corpus, failure, t5
 
     # A name that TensorFlow would take for a pattern, and that does not match itself.
     model, data = str(tmp_path / "[v1] a\\b?"), corpus(str(tmp_path))
@@ -87,8 +89,9 @@ def test_microbatches_give_the_gradient_of_the_whole_batch(tmp_path):
 
     import numpy as np
     import tensorflow.compat.v1 as tf
-    from command import corpus, t5
     from mesh_tensorflow.transformer import utils
+
+    from tests.mesh.command import corpus, t5
 
     count, counted = utils.serialize_num_microbatches, []
 

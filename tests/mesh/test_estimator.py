@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 X, Y = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 4.5, 6.0, 7.0, 9.0]
 RATE = 0.01

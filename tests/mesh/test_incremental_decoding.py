@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 # Rows of different lengths, one of them empty, one shorter than the convolution.
 PROMPTS = np.zeros((4, 7), "int32")
@@ -79,7 +80,8 @@ EVERY_MODEL = pytest.mark.parametrize(
 @in_tf1
 def test_greedy_steps_equal_the_full_forward_pass(name):
     import tensorflow.compat.v1 as tf
-    from scenes import TINY, Scene, full_logits
+
+    from tests.mesh.fixtures import TINY, Scene, full_logits
 
     with tf.Graph().as_default():
         scene = Scene(name, (*TINY, *MODELS[name]))
@@ -105,9 +107,9 @@ def test_greedy_steps_equal_the_full_forward_pass(name):
 def test_beam_steps_equal_the_full_forward_pass(name):
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf
-    from scenes import TINY, Scene, full_logits
 
     from primer_tf.mesh.decoding import beam_search_continuation
+    from tests.mesh.fixtures import TINY, Scene, full_logits
 
     with tf.Graph().as_default():
         scene = Scene(name, (*TINY, *MODELS[name]))
@@ -142,9 +144,9 @@ def test_beam_steps_equal_the_full_forward_pass(name):
 def test_best_beam_beats_greedy():
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf
-    from scenes import Scene, full_logits
 
     from primer_tf.mesh.decoding import beam_search_continuation
+    from tests.mesh.fixtures import Scene, full_logits
 
     def continuation_score(ids, logits, start):
         log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -180,7 +182,8 @@ def test_best_beam_beats_greedy():
 @in_tf1
 def test_sampling_follows_the_distribution():
     import tensorflow.compat.v1 as tf
-    from scenes import Scene, full_logits
+
+    from tests.mesh.fixtures import Scene, full_logits
 
     with tf.Graph().as_default():
         tf.set_random_seed(1)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import readme
+
+from tests import readme
 
 CHECKOUT = Path(__file__).parents[2]
 BLOCKS = readme.code_blocks()["In the T5 codebase"]

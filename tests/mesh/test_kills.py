@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 COMMAND = Path(sys.executable).with_name("t5_mesh_transformer")
 
@@ -17,7 +18,7 @@ COMMAND = Path(sys.executable).with_name("t5_mesh_transformer")
 @contextlib.contextmanager
 def running(*args, **kwargs):
     """Gives the running command, and the list of lines it has printed so far."""
-    from command import arguments
+    from tests.mesh.command import arguments
 
     argv = [str(COMMAND), *arguments(*args, **kwargs)]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
@@ -44,7 +45,7 @@ def wait_for(condition, process, lines, seconds=300):
 def test_sigterm_saves_and_sigkill_loses_what_came_after_a_checkpoint(tmp_path):
     import re
 
-    from command import corpus, t5
+    from tests.mesh.command import corpus, t5
 
     model, data = tmp_path / "model", corpus(str(tmp_path))
 

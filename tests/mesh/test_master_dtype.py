@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 DTYPE = "utils.get_variable_dtype.master_dtype"
 
@@ -19,7 +20,7 @@ def bfloat16_run(tmp_path_factory, tf1_process):
 
 @in_tf1
 def train(folder):
-    from command import corpus, t5
+    from tests.mesh.command import corpus, t5
 
     data = corpus(folder)
     # Bound without the macro of our files, as by who has none of them.
@@ -34,7 +35,8 @@ def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_
     import shutil
 
     import tensorflow.compat.v1 as tf
-    from command import corpus, failure, t5
+
+    from tests.mesh.command import corpus, failure, t5
 
     model, data = str(tmp_path / "model"), corpus(str(bfloat16_run))
     shutil.copytree(bfloat16_run / "model", model)
@@ -86,8 +88,8 @@ def test_it_converts_to_the_same_numbers(tmp_path, bfloat16_run):
     from primer_tf.convert.mesh_to_keras import mesh_to_keras
     from primer_tf.convert.variable_names import mesh_names
     from primer_tf.models import PrimerBackbone
+    from primer_tf.models.training_state import slots_of
     from primer_tf.training import T5Adafactor
-    from primer_tf.training.training_state import slots_of
 
     mesh_to_keras(bfloat16_run / "model", tmp_path / "preset", report=lambda line: None)
     backbone = PrimerBackbone.from_preset(str(tmp_path / "preset"))

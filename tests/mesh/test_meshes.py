@@ -5,7 +5,8 @@ import shutil
 from unittest import mock
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 
 @contextlib.contextmanager
@@ -34,7 +35,8 @@ def test_layouts_train_as_one_device_and_use_every_device(tmp_path):
     import re
 
     import numpy as np
-    from command import corpus, t5
+
+    from tests.mesh.command import corpus, t5
 
     data = dict(
         corpus(str(tmp_path)), **{"mesh_train_dataset_fn.seed": 3, "run.save_checkpoints_steps": 50}

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from published import PUBLISHED
-from tf1 import in_tf1
 
 from primer_tf import gin_directory
+from tests.mesh.paper_values import PUBLISHED
+from tests.mesh.tf1 import in_tf1
 
 COUNTS = json.loads((Path(__file__).parent / "golden" / "parameter_counts.json").read_text())
 
@@ -102,7 +102,7 @@ def test_every_file_parses_with_no_unknown_or_skipped_binding():
 @pytest.mark.slow
 @in_tf1
 def test_every_tiny_twin_trains_and_decodes(tmp_path):
-    from command import corpus, t5
+    from tests.mesh.command import corpus, t5
 
     data = corpus(str(tmp_path))
     prompts = tmp_path / "prompts.txt"

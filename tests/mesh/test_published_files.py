@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tf1 import in_tf1
 
-from primer_tf.zoo.presets import preset_arguments
+from primer_tf.gin_config.presets import preset_arguments
+from tests.mesh.tf1 import in_tf1
 
 IDS = np.random.default_rng(0).integers(3, 128, (2, 9))
 
@@ -29,7 +29,8 @@ WITHOUT_EFFECT = (
 
 def logits(name, *bindings):
     import tensorflow.compat.v1 as tf
-    from scenes import TINY, Scene, full_logits
+
+    from tests.mesh.fixtures import TINY, Scene, full_logits
 
     with tf.Graph().as_default():
         scene = Scene(name, bindings if isinstance(name, Path) else (*TINY, *bindings))
@@ -46,11 +47,11 @@ def test_bindings_without_effect():
 @in_tf1
 def test_an_operative_configuration_describes_the_model_that_ran(tmp_path):
     import gin
-    from scenes import TINY
 
-    from primer_tf.zoo import gin_reader
-    from primer_tf.zoo.model_arguments import backbone_arguments
-    from primer_tf.zoo.resolved_bindings import ResolvedBindings
+    from primer_tf.gin_config import gin_reader
+    from primer_tf.gin_config.model_arguments import backbone_arguments
+    from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+    from tests.mesh.fixtures import TINY
 
     for name in ("tiny_primer", "tiny_primer_as_published"):
         expected = logits(name, *WITHOUT_EFFECT)

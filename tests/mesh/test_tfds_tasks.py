@@ -1,7 +1,8 @@
 """The published tasks, on tiny prepared data sets of their names."""
 
 import pytest
-from tf1 import in_tf1
+
+from tests.mesh.tf1 import in_tf1
 
 
 def task(name, folder):
@@ -28,9 +29,9 @@ def test_targets_are_the_documents_joined_and_cut(tmp_path, tfds_folder):
     import gin
     import sentencepiece
     import tensorflow_datasets as tfds
-    from command import corpus
 
     from primer_tf.tasks import seqio_tasks  # noqa: F401  what gin is to bind
+    from tests.mesh.command import corpus
 
     gin.clear_config()
     pieces = corpus(str(tmp_path))["VOCABULARY"]
@@ -72,7 +73,7 @@ def test_targets_are_the_documents_joined_and_cut(tmp_path, tfds_folder):
 def test_train_and_evaluate_by_the_command(tmp_path, tfds_folder):
     import re
 
-    from command import corpus, t5
+    from tests.mesh.command import corpus, t5
 
     vocabulary = corpus(str(tmp_path))["VOCABULARY"]
     for name in ("lm1b", "c4_v220"):
@@ -93,7 +94,7 @@ def test_unprepared_data_is_one_line_and_no_download(tmp_path):
     import socket
     from unittest import mock
 
-    from command import corpus, failure
+    from tests.mesh.command import corpus, failure
 
     vocabulary = corpus(str(tmp_path))["VOCABULARY"]
     (tmp_path / "empty").mkdir()

@@ -1,7 +1,8 @@
 """Small models, built once."""
 
 import pytest
-from models.small_models import VARIANTS, make_model
+
+from tests.models.small_models import VARIANTS, make_model
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import SMALL, make_model
-from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.layers import CausalSelfAttention
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.training import NextTokenLoss
+from tests.models.small_models import SMALL, make_model
+from tests.sample_text import SENTENCES
 
 
 def logits(model):
@@ -92,7 +92,7 @@ def test_unknown_preset():
         PrimerBackbone.from_preset("big_primer")
 
 
-def test_zoo_preset_with_overrides():
+def test_named_preset_with_overrides():
     backbone = PrimerBackbone.from_preset("tiny_primer", num_layers=1, max_sequence_length=64)
     assert (backbone.num_layers, backbone.max_sequence_length) == (1, 64)
     assert backbone.shared_query_key

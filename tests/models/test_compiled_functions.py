@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import make_model
 
+from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.training import NextTokenLoss, T5Adafactor, TokenChunks
-from primer_tf.training.evaluation import Evaluator
+from tests.models.small_models import make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 IDS = np.random.default_rng(0).integers(3, 290, (4, 8)).astype("int32")

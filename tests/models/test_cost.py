@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+from primer_tf.gin_config.presets import preset_arguments, preset_names, preset_parameters
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.models.cost import model_cost
-from primer_tf.zoo.presets import preset_arguments, preset_names, preset_parameters
 
 TINY = [name for name in preset_names() if name.startswith("tiny_")]
 LENGTH = 64
@@ -121,7 +121,7 @@ import jax
 import jax.numpy as jnp
 from primer_tf.models import PrimerBackbone
 from primer_tf.models.cost import model_cost
-from primer_tf.zoo.presets import preset_arguments
+from primer_tf.gin_config.presets import preset_arguments
 
 arguments = {**preset_arguments(sys.argv[1]), "vocabulary_size": 64, "num_layers": 2}
 model = PrimerBackbone(**arguments)

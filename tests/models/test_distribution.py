@@ -18,7 +18,7 @@ import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from models.small_models import make_model
+from tests.models.small_models import make_model
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
 
 vocabulary, texts, length = sys.argv[2], json.loads(sys.argv[3]), 12

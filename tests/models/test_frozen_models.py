@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import SMALL, make_model
-from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.training.run import RunConfig, train
+from tests.models.small_models import SMALL, make_model
+from tests.sample_text import SENTENCES
 
 
 @pytest.fixture

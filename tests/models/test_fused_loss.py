@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import make_model
 
+from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.fused_loss import FUSED_LOSS
 from primer_tf.training import NextTokenLoss, TokenChunks
-from primer_tf.training.evaluation import Evaluator
+from tests.models.small_models import make_model
 
 IDS = np.random.default_rng(0).integers(3, 290, (8, 24)).astype("int32")
 INPUTS = {"token_ids": IDS, "padding_mask": np.ones_like(IDS)}

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 from keras import ops
 from keras_hub.src.tests.test_case import TestCase
-from models.small_models import SMALL as TWO_LAYERS
-from models.small_models import VARIANTS
-from sample_text import SENTENCES
 
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
@@ -27,6 +24,9 @@ from primer_tf.models import (
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
+from tests.models.small_models import SMALL as TWO_LAYERS
+from tests.models.small_models import VARIANTS
+from tests.sample_text import SENTENCES
 
 SHAPE = (2, 5, 12)
 SMALL = {**TWO_LAYERS, "num_layers": 1}

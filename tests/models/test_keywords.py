@@ -1,8 +1,6 @@
 """Keywords: a misspelled one is an error, each other one reaches what it belongs to."""
 
 import pytest
-from layers.test_frozen_layers import MAKERS
-from models.small_models import SMALL
 
 from primer_tf.errors import UserError
 from primer_tf.models import (
@@ -12,6 +10,8 @@ from primer_tf.models import (
     PrimerTokenizer,
 )
 from primer_tf.models.cost import model_cost
+from tests.layers.test_frozen_layers import MAKERS
+from tests.models.small_models import SMALL
 
 
 @pytest.mark.parametrize("cls", MAKERS)

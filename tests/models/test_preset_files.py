@@ -6,7 +6,6 @@ import os
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import SMALL, make_model
 
 from primer_tf.errors import UserError
 from primer_tf.models import (
@@ -15,7 +14,8 @@ from primer_tf.models import (
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
-from primer_tf.training.training_state import FILE, read_training_state, save_training_state
+from primer_tf.models.training_state import FILE, read_training_state, save_training_state
+from tests.models.small_models import SMALL, make_model
 
 
 def files(folder):

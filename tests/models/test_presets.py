@@ -10,16 +10,16 @@ from pathlib import Path
 
 import keras
 import pytest
-from published import AS_PUBLISHED, PUBLISHED
 
 from primer_tf.convert.streaming import without_values
-from primer_tf.models import PrimerBackbone
-from primer_tf.zoo.presets import (
+from primer_tf.gin_config.presets import (
     preset_arguments,
     preset_names,
     preset_parameters,
     preset_table,
 )
+from primer_tf.models import PrimerBackbone
+from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 GOLDEN = Path(__file__).parent / "golden"
 

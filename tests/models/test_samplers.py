@@ -4,8 +4,9 @@ import keras_hub
 import numpy as np
 import pytest
 from keras import ops
-from models.small_models import make_model
 from scipy import stats
+
+from tests.models.small_models import make_model
 
 PROMPT = [0, 17, 5, 290, 41]
 DRAWS = 6000

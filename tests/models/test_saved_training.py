@@ -4,10 +4,10 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
-from models.small_models import make_model
-from sample_text import SENTENCES
 
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
+from tests.models.small_models import make_model
+from tests.sample_text import SENTENCES
 
 EXACT = keras.backend.backend() == "tensorflow"
 # Dropout draws from PyTorch's own generator there, which belongs to no model.

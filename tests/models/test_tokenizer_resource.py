@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small_models import make_model
-from sample_text import SENTENCES
 
+from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
-from primer_tf.training.vocabulary import train_vocabulary
+from tests.models.small_models import make_model
+from tests.sample_text import SENTENCES
 
 TEXTS = SENTENCES[:4]
 RESETS = {

@@ -5,14 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from sample_text import SENTENCES
 
+from primer_tf.data.load_chunks import load_chunks
+from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
 from primer_tf.tasks import kjv
 from primer_tf.tasks.text import load_split
-from primer_tf.training.load_chunks import load_chunks
-from primer_tf.training.vocabulary import train_vocabulary
+from tests.sample_text import SENTENCES
 
 LENGTH = 16
 DEMO = "demo_autoregressive_language_modeling"

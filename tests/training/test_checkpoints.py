@@ -10,17 +10,17 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from killing import kill_at
 
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory, atomic_write, sole_writer
-from primer_tf.training import T5Adafactor
-from primer_tf.training.checkpoints import FILE, Checkpoints
-from primer_tf.training.training_state import (
+from primer_tf.models.training_state import (
     read_training_state,
     restore_training_state,
     save_training_state,
 )
+from primer_tf.training import T5Adafactor
+from primer_tf.training.checkpoints import FILE, Checkpoints
+from tests.fault_injection import kill_at
 
 
 class Variable:

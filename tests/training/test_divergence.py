@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from primer_tf.cli import main
-from primer_tf.training.evaluation import Evaluation
+from primer_tf.evaluation.evaluator import Evaluation
 
 GOOD = 2
 

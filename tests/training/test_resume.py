@@ -12,11 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from killing import run_and_kill
 
 from primer_tf.cli import main
 from primer_tf.models import PrimerCausalLM
-from primer_tf.training.training_state import read_training_state
+from primer_tf.models.training_state import read_training_state
+from tests.fault_injection import run_and_kill
 
 STEPS = 4
 
@@ -75,8 +75,8 @@ def whole(arguments, tmp_path_factory):
 def killed(arguments, tmp_path_factory):
     """A run that SIGKILL ended while it wrote the checkpoint of its third step."""
     output = tmp_path_factory.mktemp("killed") / "run"
-    killing = str(Path(__file__).parents[1] / "killing.py")
-    command = [sys.executable, killing, "half", "step_00000003", "1", *arguments]
+    script = str(Path(__file__).parents[1] / "fault_injection.py")
+    command = [sys.executable, script, "half", "step_00000003", "1", *arguments]
     command += ["--steps", str(STEPS), "--output", str(output)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
     partial = list((output / "checkpoints").glob(".partial-step_00000003-*/variables.npz"))
@@ -135,7 +135,7 @@ MOMENTS = [
 def processes():
     """Starts processes that have imported everything already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killing", "primer_tf.training.run"])
+    context.set_forkserver_preload(["tests.fault_injection", "primer_tf.training.run"])
     return context
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sample_text import SENTENCES
 
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
 from primer_tf.training import NextTokenLoss, RsqrtSchedule, TokenChunks
+from tests.sample_text import SENTENCES
 
 
 def test_schedule_by_hand():

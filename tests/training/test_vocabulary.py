@@ -6,12 +6,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import sentencepiece
-from sample_text import SENTENCES
 
+from primer_tf.data import vocabulary as module
+from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
-from primer_tf.training import vocabulary as module
-from primer_tf.training.vocabulary import train_vocabulary
+from tests.sample_text import SENTENCES
 
 
 def pieces(model):

@@ -12,7 +12,7 @@ import gin
 from gin import config
 
 from primer_tf import gin_directory
-from primer_tf.zoo.gin_search import GinSearch, check_not_open, t5_gin_directory
+from primer_tf.gin_config.gin_search import GinSearch, check_not_open, t5_gin_directory
 
 # The files that gin is reading, each included by the one before it.
 _open_files = []

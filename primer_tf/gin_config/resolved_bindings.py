@@ -6,8 +6,8 @@ import logging
 from gin import selector_map
 
 from primer_tf.errors import UserError
-from primer_tf.zoo.configurables import MODEL, OVERRIDDEN, RUNS, Only
-from primer_tf.zoo.gin_reader import Binding, Macro, Reference, shown
+from primer_tf.gin_config.configurables import MODEL, OVERRIDDEN, RUNS, Only
+from primer_tf.gin_config.gin_reader import Binding, Macro, Reference, shown
 
 _KNOWN = {**RUNS, **MODEL}
 _SELECTORS = selector_map.SelectorMap()

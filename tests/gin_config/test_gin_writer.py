@@ -8,14 +8,14 @@ import pytest
 from keras.src.activations import ALL_OBJECTS_DICT
 
 from primer_tf.errors import UserError
+from primer_tf.gin_config import gin_writer
+from primer_tf.gin_config.gin_reader import read_text
+from primer_tf.gin_config.model_arguments import backbone_arguments
+from primer_tf.gin_config.presets import preset_arguments, preset_names
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.layers import activations
 from primer_tf.layers.sublayer import sublayer_names
 from primer_tf.models import PrimerBackbone
-from primer_tf.zoo import gin_writer
-from primer_tf.zoo.gin_reader import read_text
-from primer_tf.zoo.model_arguments import backbone_arguments
-from primer_tf.zoo.presets import preset_arguments, preset_names
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
 
 DEFAULTS = {
     name: parameter.default

@@ -9,10 +9,10 @@ from gin import config
 
 from primer_tf import cli, gin_directory
 from primer_tf.errors import UserError
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.gin_search import GinSearch, t5_gin_directory
+from primer_tf.gin_config.presets import preset_arguments
 from primer_tf.mesh.runtime import gin_files
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.gin_search import GinSearch, t5_gin_directory
-from primer_tf.zoo.presets import preset_arguments
 
 OURS, T5 = str(gin_directory()), t5_gin_directory()
 
@@ -174,7 +174,7 @@ def test_every_file_of_t5_and_of_ours_is_found_by_its_name():
 
 def test_t5s_file_comes_before_ours(write, monkeypatch, tmp_path):
     write("ours/dataset.gin", "MIXTURE_NAME = 'ours'\n")
-    monkeypatch.setattr("primer_tf.zoo.gin_search.gin_directory", lambda: tmp_path / "ours")
+    monkeypatch.setattr("primer_tf.gin_config.gin_search.gin_directory", lambda: tmp_path / "ours")
     assert GinSearch().find("dataset.gin") == f"{T5}/dataset.gin"
 
 

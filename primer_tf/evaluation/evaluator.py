@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from primer_tf.models.compiled_functions import describe
-from primer_tf.training.jit import jit_compile_by_default
+from primer_tf.models.jit import jit_compile_by_default
 
 LARGEST_EXPONENT = math.log(sys.float_info.max)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from primer_tf.errors import UserError
 from primer_tf.files import DamagedFileError, atomic_write, read_npz
-from primer_tf.training.t5_adafactor import t5_adafactor_in
+from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
 
 FILE = "training_state.npz"
 

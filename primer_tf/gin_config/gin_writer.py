@@ -5,7 +5,7 @@ wherever it lies.
 """
 
 from primer_tf.errors import UserError
-from primer_tf.zoo.model_arguments import ACTIVATIONS, NORMALIZATIONS
+from primer_tf.gin_config.model_arguments import ACTIVATIONS, NORMALIZATIONS
 
 # The macros that stand for arguments, as in the gin files of this package.
 MACROS = {

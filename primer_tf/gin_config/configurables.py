@@ -4,7 +4,7 @@ Written down here, so that a gin file can be checked without importing them; a t
 and arguments to the installed packages.
 """
 
-from primer_tf.zoo.gin_reader import Reference
+from primer_tf.gin_config.gin_reader import Reference
 
 
 class Only:

@@ -6,8 +6,8 @@ has no counterpart is an error that names the binding.
 """
 
 from primer_tf.errors import UserError
-from primer_tf.zoo import configurables as known
-from primer_tf.zoo.gin_reader import Reference, shown
+from primer_tf.gin_config import configurables as known
+from primer_tf.gin_config.gin_reader import Reference, shown
 
 # The layers of a block: their name in `PrimerBackbone`, and its argument for each of theirs.
 _ATTENTION = {

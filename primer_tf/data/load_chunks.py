@@ -1,7 +1,7 @@
 """From a source of text to packed chunks of tokens."""
 
+from primer_tf.data.token_chunks import TokenChunks
 from primer_tf.tasks.text import LM
-from primer_tf.training.token_chunks import TokenChunks
 
 
 def load_chunks(source, split, documents, tokenizer, sequence_length):

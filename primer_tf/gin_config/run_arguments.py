@@ -1,9 +1,9 @@
 """What gin bindings say about a training run, as the fields of a `RunConfig`."""
 
 from primer_tf.errors import UserError
-from primer_tf.zoo import configurables as known
-from primer_tf.zoo.gin_reader import Reference, shown
-from primer_tf.zoo.model_arguments import loss_arguments
+from primer_tf.gin_config import configurables as known
+from primer_tf.gin_config.gin_reader import Reference, shown
+from primer_tf.gin_config.model_arguments import loss_arguments
 
 # Mesh TensorFlow's activation dtypes as Keras policies; weights are float32 in both.
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

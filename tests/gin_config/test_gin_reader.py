@@ -4,8 +4,8 @@ import gin
 import pytest
 
 from primer_tf.errors import UserError
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.gin_reader import Macro, Reference
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.gin_reader import Macro, Reference
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from test_published_files import WITHOUT_EFFECT
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.model_arguments import backbone_arguments, loss_arguments
-from primer_tf.zoo.presets import preset_arguments
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
-from primer_tf.zoo.run_arguments import run_arguments
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.model_arguments import backbone_arguments, loss_arguments
+from primer_tf.gin_config.presets import preset_arguments
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+from primer_tf.gin_config.run_arguments import run_arguments
 
 PRIMER = ["models/tiny_primer.gin"]
 TRAIN = [*PRIMER, "run/train.gin", "hardware/cpu.gin"]

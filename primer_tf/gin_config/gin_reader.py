@@ -12,7 +12,7 @@ from typing import Any
 from gin import config_parser
 
 from primer_tf.errors import UserError
-from primer_tf.zoo.gin_search import GinSearch, check_not_open
+from primer_tf.gin_config.gin_search import GinSearch, check_not_open
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from primer_tf._compat import squeeze_or_expand_to_same_rank
-from primer_tf.layers.linear_cross_entropy import softmax_cross_entropy, without_weightless
+from primer_tf.losses.linear_cross_entropy import softmax_cross_entropy, without_weightless
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")

@@ -9,9 +9,9 @@ from functools import cache
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
-from primer_tf.zoo import gin_reader
-from primer_tf.zoo.model_arguments import backbone_arguments
-from primer_tf.zoo.resolved_bindings import ResolvedBindings
+from primer_tf.gin_config import gin_reader
+from primer_tf.gin_config.model_arguments import backbone_arguments
+from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 
 SIZES = ("tiny", "small", "medium", "large", "xl")
 

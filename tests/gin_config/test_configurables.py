@@ -1,6 +1,6 @@
 """The table of configurables is that of the installed packages."""
 
-from tf1 import in_tf1
+from tests.mesh.tf1 import in_tf1
 
 
 @in_tf1
@@ -11,9 +11,9 @@ def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
     import gin
     from gin import config
 
+    from primer_tf.gin_config.configurables import MODEL, RUNS, Only
+    from primer_tf.gin_config.gin_reader import Reference
     from primer_tf.mesh import graphs
-    from primer_tf.zoo.configurables import MODEL, RUNS, Only
-    from primer_tf.zoo.gin_reader import Reference
 
     for module in (
         "mesh_tensorflow.transformer.evolved_transformer",

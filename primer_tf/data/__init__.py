@@ -1,0 +1,5 @@
+"""Text as training data: vocabularies and packed chunks of tokens."""
+
+from primer_tf.data.token_chunks import TokenChunks
+
+__all__ = ["TokenChunks"]
