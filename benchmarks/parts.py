@@ -20,7 +20,7 @@ from primer_tf.layers import (
 )
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.losses.linear_cross_entropy import linear_cross_entropy
-from primer_tf.training import T5Adafactor
+from primer_tf.optimizers import T5Adafactor
 
 arguments = options(__doc__.splitlines()[0])
 model, batch_size, length = (TINY, 1, 32) if arguments.smoke else (SMALL, 8, 512)

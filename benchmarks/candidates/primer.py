@@ -32,7 +32,7 @@ def train_step(model, batch_size, length, architecture="transformer_vanilla", st
 
 def input_pipeline(model, batch_size, length):
     """Makes batches as `primer train` does, and nothing else."""
-    from primer_tf.training import TokenChunks
+    from primer_tf.data import TokenChunks
 
     tokens = np.random.default_rng(0).integers(3, model["vocabulary_size"], 10**6)
     stream = TokenChunks(tokens, length).training_batches(batch_size, seed=0)

@@ -5,8 +5,8 @@ from primer_tf.gin_config import gin_reader
 from primer_tf.gin_config.model_arguments import backbone_arguments, loss_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.gin_config.run_arguments import dtype_policy
+from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
-from primer_tf.training import NextTokenLoss
 
 
 def from_gin(files, bindings=(), preprocessor=None, location_prefixes=(), **arguments):

@@ -17,7 +17,7 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
     """Tokenizes, adds start and end, pads or cuts, and shifts by one for the targets.
 
     Strings too long are cut at `sequence_length`; to train on long documents without losing text
-    use packed chunks (`primer_tf.training.TokenChunks`).
+    use packed chunks (`primer_tf.data.TokenChunks`).
 
     Args:
         tokenizer: A `PrimerTokenizer`.

@@ -15,6 +15,7 @@ from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.files import atomic_directory, atomic_write, check_free_space, sole_writer
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
+from primer_tf.losses import NextTokenLoss
 from primer_tf.models import (
     PrimerBackbone,
     PrimerCausalLM,
@@ -23,8 +24,8 @@ from primer_tf.models import (
 )
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import restore_training_state, save_training_state
+from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 from primer_tf.tasks.text import load_split
-from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.divergence import StopAtDivergence, check_evaluation
 from primer_tf.training.progress import History, Progress

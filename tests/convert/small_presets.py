@@ -7,7 +7,7 @@ from primer_tf.convert.from_gin import from_gin
 from primer_tf.convert.mesh_checkpoint import CheckpointWriter
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
 from primer_tf.models.training_state import save_training_state
-from primer_tf.training import T5Adafactor
+from primer_tf.optimizers import T5Adafactor
 
 SMALL = [
     "num_layers = 2",

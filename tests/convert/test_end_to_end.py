@@ -64,10 +64,11 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
     from primer_tf.data.load_chunks import load_chunks
     from primer_tf.data.vocabulary import train_vocabulary
     from primer_tf.evaluation.evaluator import Evaluator
+    from primer_tf.losses import NextTokenLoss
     from primer_tf.models import PrimerCausalLM
     from primer_tf.models.training_state import restore_training_state, save_training_state
+    from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
     from primer_tf.tasks import kjv
-    from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
 
     vocabulary = tmp_path / "vocabulary.model"
     vocabulary.write_bytes(train_vocabulary([text for _, text in kjv.split("train")], 8000))

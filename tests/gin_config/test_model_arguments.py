@@ -1,7 +1,6 @@
 """From gin bindings to the arguments of a backbone: all of them, or an error that names one."""
 
 import pytest
-from test_published_files import WITHOUT_EFFECT
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
@@ -10,6 +9,7 @@ from primer_tf.gin_config.model_arguments import backbone_arguments, loss_argume
 from primer_tf.gin_config.presets import preset_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.gin_config.run_arguments import run_arguments
+from tests.mesh.test_published_files import WITHOUT_EFFECT
 
 PRIMER = ["models/tiny_primer.gin"]
 TRAIN = [*PRIMER, "run/train.gin", "hardware/cpu.gin"]

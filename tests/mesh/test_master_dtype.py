@@ -89,7 +89,7 @@ def test_it_converts_to_the_same_numbers(tmp_path, bfloat16_run):
     from primer_tf.convert.variable_names import mesh_names
     from primer_tf.models import PrimerBackbone
     from primer_tf.models.training_state import slots_of
-    from primer_tf.training import T5Adafactor
+    from primer_tf.optimizers import T5Adafactor
 
     mesh_to_keras(bfloat16_run / "model", tmp_path / "preset", report=lambda line: None)
     backbone = PrimerBackbone.from_preset(str(tmp_path / "preset"))

@@ -7,8 +7,8 @@ from keras import ops
 
 from primer_tf.errors import UserError
 from primer_tf.layers import CausalSelfAttention
+from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
-from primer_tf.training import NextTokenLoss
 from tests.models.small_models import SMALL, make_model
 from tests.sample_text import SENTENCES
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
-from primer_tf.training import NextTokenLoss, T5Adafactor, TokenChunks
+from primer_tf.losses import NextTokenLoss
+from primer_tf.optimizers import T5Adafactor
 from tests.models.small_models import make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -48,8 +48,8 @@ def test_strings_under_a_mirrored_strategy(vocabulary_file, request):
         f"{word} said, Let there be light: and there was light." * 2
         for word in ("And God", "He", "Moses", "And she", "They all", "Abram", "No one", "I have")
     ]
-    tests = str(request.config.rootpath / "tests")
-    command = [sys.executable, "-c", SCRIPT, tests, str(vocabulary_file), json.dumps(texts)]
+    root = str(request.config.rootpath)
+    command = [sys.executable, "-c", SCRIPT, root, str(vocabulary_file), json.dumps(texts)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     mirrored, single = json.loads(done.stdout.splitlines()[-1])
     assert (mirrored.pop("replicas"), single.pop("replicas")) == (2, 1)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
+from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.fused_loss import FUSED_LOSS
-from primer_tf.training import NextTokenLoss, TokenChunks
 from tests.models.small_models import make_model
 
 IDS = np.random.default_rng(0).integers(3, 290, (8, 24)).astype("int32")

@@ -1,6 +1,6 @@
 """The zoo: published counts, and golden files of every preset's variables.
 
-`python tests/models/test_presets.py` writes the golden files anew.
+`python -m tests.models.test_presets` writes the golden files again.
 """
 
 import json

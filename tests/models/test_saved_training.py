@@ -5,7 +5,8 @@ import keras_hub
 import numpy as np
 import pytest
 
-from primer_tf.training import NextTokenLoss, RsqrtSchedule, T5Adafactor
+from primer_tf.losses import NextTokenLoss
+from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 from tests.models.small_models import make_model
 from tests.sample_text import SENTENCES
 

@@ -18,7 +18,7 @@ from primer_tf.models.training_state import (
     restore_training_state,
     save_training_state,
 )
-from primer_tf.training import T5Adafactor
+from primer_tf.optimizers import T5Adafactor
 from primer_tf.training.checkpoints import FILE, Checkpoints
 from tests.fault_injection import kill_at
 

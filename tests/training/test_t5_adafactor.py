@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from primer_tf.training import RsqrtSchedule, T5Adafactor
+from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 
 BACKEND = keras.backend.backend()
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from primer_tf.data import TokenChunks
 from primer_tf.errors import UserError
+from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerTokenizer
-from primer_tf.training import NextTokenLoss, RsqrtSchedule, TokenChunks
+from primer_tf.optimizers import RsqrtSchedule
 from tests.sample_text import SENTENCES
 
 
