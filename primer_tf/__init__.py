@@ -10,14 +10,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False  # Type checkers know the name; importing `typing` for it would cost 2 ms.
 if TYPE_CHECKING:
-    import primer_tf.convert as convert
-    import primer_tf.export as export
-    import primer_tf.layers as layers
-    import primer_tf.mesh as mesh
-    import primer_tf.models as models
-    import primer_tf.tasks as tasks
-    import primer_tf.training as training
-    import primer_tf.zoo as zoo
+    from primer_tf import convert, export, layers, mesh, models, tasks, training, zoo
     from primer_tf.convert.from_gin import from_gin
     from primer_tf.models import (
         PrimerBackbone,
