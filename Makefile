@@ -7,12 +7,16 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: demo test test-mesh test-slow parity bench lint clean
+.PHONY: help demo test test-mesh test-slow parity bench lint typecheck imports docs clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, export, serve
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
 
-test: $(VENV)/.test lint ## The tests, on all three Keras backends
+test: $(VENV)/.test lint docs ## The tests on all three Keras backends, lint and docs
 	$(PYTEST) tests
 	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
@@ -37,8 +41,26 @@ benchmarks/.venv/.done: benchmarks/requirements.txt
 	benchmarks/.venv/bin/python -m pip --disable-pip-version-check install --quiet -r $<
 	touch $@
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test typecheck imports ## Style, types and the direction of imports
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(VENV)/.test ## mypy
+	$(BIN)/mypy
+
+imports: $(VENV)/.test ## import-linter, on the package as a wheel has it
+	$(PYTHON) docs/hooks/build_sources.py build/sources
+	cd build/sources && $(abspath $(BIN))/lint-imports --no-logo --no-cache $(CURDIR)/pyproject.toml
+
+# The tools have an environment of their own: they read docstrings and import nothing of ours.
+docs: build/docs_venv/.done ## The pages of docs/, into build/docs; warnings are errors
+	NO_MKDOCS_2_WARNING=1 PATH="build/docs_venv/bin:$$PATH" mkdocs build --quiet
+
+build/docs_venv/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/docs_venv
+	build/docs_venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt --upgrade pip
+	build/docs_venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt --group docs
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,5 +76,5 @@ $(VENV)/.test: $(VENV)/.demo
 	$(PIP) --no-deps t5
 	touch $@
 
-clean:
+clean: ## Removes environments and everything built
 	rm -rf $(VENV) runs build *.egg-info

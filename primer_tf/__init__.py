@@ -10,7 +10,21 @@ from pathlib import Path
 
 TYPE_CHECKING = False  # Type checkers know the name; importing `typing` for it would cost 2 ms.
 if TYPE_CHECKING:
-    from primer_tf import convert, export, layers, mesh, models, tasks, training, zoo
+    from primer_tf import (
+        convert,
+        data,
+        evaluation,
+        export,
+        gin_config,
+        layers,
+        losses,
+        mesh,
+        models,
+        optimizers,
+        samplers,
+        tasks,
+        training,
+    )
     from primer_tf.convert.from_gin import from_gin
     from primer_tf.models import (
         PrimerBackbone,
@@ -27,15 +41,20 @@ __all__ = [
     "PrimerCausalLMPreprocessor",
     "PrimerTokenizer",
     "convert",
+    "data",
+    "evaluation",
     "export",
     "from_gin",
+    "gin_config",
     "gin_directory",
     "layers",
+    "losses",
     "mesh",
     "models",
+    "optimizers",
+    "samplers",
     "tasks",
     "training",
-    "zoo",
 ]
 
 # Where the names above are that are not subpackages.
