@@ -1,4 +1,4 @@
-"""The code blocks of README.md, so that tests can run what it tells people to type."""
+"""The code blocks of README.md and other pages, so that tests can run what people will type."""
 
 import shlex
 import textwrap
@@ -7,8 +7,8 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
-def code_blocks():
-    """Returns the indented blocks of README.md as a dict from heading to list of strings."""
+def code_blocks(page=README):
+    """Returns the indented blocks of a page as a dict from heading to list of strings."""
     blocks, heading, lines = {}, None, []
 
     def close():
@@ -17,7 +17,7 @@ def code_blocks():
             blocks.setdefault(heading, []).append(code)
         lines.clear()
 
-    for line in [*README.read_text(encoding="utf-8").splitlines(), "#"]:
+    for line in [*page.read_text(encoding="utf-8").splitlines(), "#"]:
         if line.startswith("    ") or (lines and not line.strip()):
             lines.append(line)
         else:

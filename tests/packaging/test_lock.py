@@ -1,6 +1,7 @@
 """constraints.txt locks everything that the environment of the tests is made of."""
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -45,3 +46,11 @@ def test_everything_is_locked_at_the_version_tested():
         # PyTorch adds to its version what it was built for.
         assert Version(version).public == Version(lock[name]).public, name
     assert len(actual) > 80
+
+
+def test_what_the_pages_are_built_with_is_locked():
+    """It has an environment of its own, so only what is asked for directly can be looked up."""
+    pyproject = tomllib.loads((CONSTRAINTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = locked()
+    for requirement in map(Requirement, pyproject["dependency-groups"]["docs"]):
+        assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)])
