@@ -1,13 +1,26 @@
-"""Every private name of TensorFlow and Keras that the Keras code uses, and why.
+"""Every private name of TensorFlow, Keras and KerasHub that the Keras code uses, and why.
 
-When a release moves one, this file is what changes. KerasHub is not imported here, because layers
-do without it: `primer_tf.models` takes the names and readers of preset files from it.
+When a release moves one, this file is what changes, and `tests/test_compat.py` is what fails.
 """
+
+from importlib import import_module
 
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
 from keras.src.utils.tracking import no_automatic_dependency_tracking
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from keras_hub.src.utils.preset_utils import (
+        CONFIG_FILE,
+        PREPROCESSOR_CONFIG_FILE,
+        TASK_CONFIG_FILE,
+        TASK_WEIGHTS_FILE,
+        TOKENIZER_CONFIG_FILE,
+        check_file_exists,
+        load_json,
+    )
 
 __all__ = [
     # Gradient checkpointing must know whether JAX's `fit` has given variables other values.
@@ -21,7 +34,22 @@ __all__ = [
     "no_automatic_dependency_tracking",
     "forget_uninitialized_variables",
     "in_xla_context",
+    # KerasHub's names for the files of a preset, and its readers of presets on its hubs.
+    "CONFIG_FILE",
+    "PREPROCESSOR_CONFIG_FILE",
+    "TASK_CONFIG_FILE",
+    "TASK_WEIGHTS_FILE",
+    "TOKENIZER_CONFIG_FILE",
+    "check_file_exists",
+    "load_json",
 ]
+
+
+def __getattr__(name: str):
+    # KerasHub is imported when one of its names is asked for: layers do without it.
+    if name in __all__:
+        return getattr(import_module("keras_hub.src.utils.preset_utils"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def forget_uninitialized_variables():

@@ -15,7 +15,7 @@ from primer_tf.errors import UserError
 SPECIAL = re.compile(r"[*?\[\\]")
 
 # Links by the folders they lead to.
-_links = {}
+_links: dict[str, str] = {}
 
 
 def literal(folder):

@@ -21,10 +21,9 @@ def build_sources(folder):
         shutil.copytree(ROOT / name, package / name, ignore=no_caches)
 
 
-def on_config(config):
-    """Builds what mkdocstrings reads."""
+def on_startup(command, dirty):
+    """Builds what mkdocstrings reads, before it looks for the folder."""
     build_sources(ROOT / "build" / "docs_sources")
-    return config
 
 
 def on_page_markdown(markdown, page, config, files):

@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from keras_hub.src.utils.preset_utils import (
+from primer_tf._compat import (
     CONFIG_FILE,
     PREPROCESSOR_CONFIG_FILE,
     TASK_CONFIG_FILE,
@@ -13,7 +13,6 @@ from keras_hub.src.utils.preset_utils import (
     TOKENIZER_CONFIG_FILE,
     check_file_exists,
 )
-
 from primer_tf.errors import UserError
 from primer_tf.files import PARTIAL
 from primer_tf.gin_config.presets import preset_names

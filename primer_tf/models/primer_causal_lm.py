@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 from keras_hub.models import CausalLM
-from keras_hub.src.utils.preset_utils import (
+
+from primer_tf._compat import (
     CONFIG_FILE,
     TASK_CONFIG_FILE,
     check_file_exists,
     load_json,
 )
-
 from primer_tf.errors import UserError
 from primer_tf.gin_config.presets import preset_names
 from primer_tf.keywords import check_keywords, parameter_names

@@ -15,7 +15,7 @@ from primer_tf import gin_directory
 from primer_tf.gin_config.gin_search import GinSearch, check_not_open, t5_gin_directory
 
 # The files that gin is reading, each included by the one before it.
-_open_files = []
+_open_files: list[str] = []
 
 
 def search():

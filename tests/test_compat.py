@@ -1,0 +1,102 @@
+"""What `_compat` takes from libraries behaves as the code that uses it expects."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from primer_tf import _compat
+
+MODULE = Path(_compat.__file__)
+
+
+def test_every_name_is_there():
+    for name in _compat.__all__:
+        assert hasattr(_compat, name), name
+    assert not hasattr(_compat, "no_such_name")
+
+
+def test_every_private_import_is_listed():
+    tree = ast.parse(MODULE.read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and ".src" in node.module
+        for alias in node.names
+    }
+    assert imported - {"global_state"} <= set(_compat.__all__)
+
+
+def test_layers_do_without_keras_hub():
+    code = "import sys, primer_tf.layers; print('keras_hub' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_stateless_scopes():
+    variable = keras.Variable(1.0)
+    assert not _compat.in_stateless_scope()
+    with keras.StatelessScope(state_mapping=[(variable, keras.ops.convert_to_tensor(2.0))]):
+        assert _compat.in_stateless_scope()
+        other = _compat.get_stateless_scope().get_current_value(variable)
+    assert float(other) == 2.0
+
+
+def test_losses_meet_weights_of_another_rank():
+    y_true, y_pred = _compat.squeeze_or_expand_to_same_rank(np.ones((2, 3, 1)), np.ones((2, 3)))
+    assert y_true.shape == y_pred.shape == (2, 3)
+    assert float(_compat.scale_loss_for_distribution(keras.ops.convert_to_tensor(3.0))) == 3.0
+
+
+def test_what_a_method_sets_without_tracking():
+    class Layer(keras.layers.Layer):
+        @_compat.no_automatic_dependency_tracking
+        def keep(self, part):
+            self.part = part
+
+    layer = Layer()
+    layer.keep(keras.layers.Dense(2))
+    assert not layer._flatten_layers(include_self=False)
+    layer.other = keras.layers.Dense(2)
+    assert len(layer._flatten_layers(include_self=False)) == 1
+
+
+def test_forgotten_variables_get_no_values():
+    with keras.StatelessScope():
+        variable = keras.Variable(lambda shape, dtype: np.ones(shape, dtype), shape=(2,))
+        _compat.forget_uninitialized_variables()
+    assert variable._value is None
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's functions")
+def test_functions_that_xla_compiles():
+    import tensorflow as tf
+
+    seen = []
+
+    def trace(x):
+        seen.append(bool(_compat.in_xla_context()))
+        return x + 1
+
+    tf.function(trace, jit_compile=True)(tf.constant(1))
+    tf.function(trace)(tf.constant(1))
+    assert seen == [True, False]
+
+
+def test_files_of_a_preset(small_preset):
+    names = {path.name for path in small_preset.iterdir()}
+    assert {
+        _compat.CONFIG_FILE,
+        _compat.PREPROCESSOR_CONFIG_FILE,
+        _compat.TASK_CONFIG_FILE,
+        _compat.TOKENIZER_CONFIG_FILE,
+    } <= names
+    assert _compat.check_file_exists(str(small_preset), _compat.TASK_CONFIG_FILE)
+    assert not _compat.check_file_exists(str(small_preset), _compat.TASK_WEIGHTS_FILE)
+    read = _compat.load_json(str(small_preset), _compat.CONFIG_FILE)
+    assert read == json.loads((small_preset / _compat.CONFIG_FILE).read_text())
