@@ -70,9 +70,9 @@ VALUES = {
 }
 
 
-def test_every_option_reaches_the_run(tmp_path, text_file):
+def test_every_option_reaches_the_run(tmp_path, small_preset, text_file):
     """The record of the run holds what was typed, and no value is the default one."""
-    given = {"preset": "tiny_primer_ez", "data": str(text_file), **VALUES}
+    given = {"preset": str(small_preset), "data": str(text_file), **VALUES}
     assert given.keys() == {field.name for field in OPTIONS}
     arguments = ["train", "--output", str(tmp_path / "out")]
     for name, value in given.items():
