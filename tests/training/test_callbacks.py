@@ -224,9 +224,7 @@ def test_a_validation_loss_that_diverges(fit, tmp_path, loss, shown):
 
 def test_lines(fit):
     lines = []
-    with progress(106, 8, step=100, report=lines.append) as display:
-        assert isinstance(display, ProgressLines)
-        display.seconds = 0
+    with ProgressLines(106, 8, step=100, seconds=0, report=lines.append) as display:
         fit([display])
     assert re.fullmatch(r"step 101/106  loss \d+\.\d{4}  \(compiled\)", lines[0])
     pattern = r"step (\d+)/106  loss \d+\.\d{4}  [\d,]+ tokens/s  ETA \d+:\d\d"
@@ -288,19 +286,26 @@ def terminal(monkeypatch):
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
-def test_a_bar_on_a_terminal(fit, terminal):
+def test_a_bar_on_a_terminal(clock, terminal):
+    """Steps of 2 s and 8 tokens; a line and an hour of evaluation between two calls of `fit`."""
+
     def run():
-        with progress(112, 8, step=100) as display:
+        with progress(120, 8, step=100) as display:
             assert isinstance(display, ProgressBar)
-            for _ in range(2):  # One bar for all calls of `fit`.
-                fit([display])
+            for _ in range(2):
+                display.on_train_begin()
+                for batch in range(5):
+                    clock.now += 2
+                    display.on_train_batch_end(batch, {"loss": 1.5})
+                clock.now += 3600
                 print("a line of the run")
 
     sent = terminal(run)
     shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", sent).replace("\r", "\n").split("\n")
+    shown = [line for line in shown if line]
     assert shown.count("a line of the run") == 2
-    last = r"step 112/112 .* loss \d+\.\d{4}  [\d,]+ tokens/s ETA \d:\d\d:\d\d"
-    assert re.search(last, [line for line in shown if line][-1])
+    assert re.fullmatch(r"step 100/120 \S+ +", shown[0])
+    assert re.fullmatch(r"step 110/120 \S+ loss 1.5000  4 tokens/s  ETA 0:20", shown[-1])
     assert sent.count(HIDE_CURSOR) == sent.count(SHOW_CURSOR) == 1
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from primer_tf.training.callbacks.step_rate import StepRate
 
 
 class ProgressBar(keras.callbacks.Callback, contextlib.AbstractContextManager):
@@ -29,14 +31,15 @@ class ProgressBar(keras.callbacks.Callback, contextlib.AbstractContextManager):
         console: Console | None = None,
     ) -> None:
         super().__init__()
+        self.total_steps = total_steps
         self.tokens_per_step = tokens_per_step
+        self.step = step
+        self._rate = StepRate(seconds=0.5)
         self._bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.fields[measured]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
             console=console,
         )
         self._task = self._bar.add_task("", total=total_steps, completed=step, measured="")
@@ -48,8 +51,13 @@ class ProgressBar(keras.callbacks.Callback, contextlib.AbstractContextManager):
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Leaves what happens between two calls of `fit` out of the rate."""
+        self._rate.restart(self.step)
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        """Advances the bar by a step."""
-        speed = self._bar.tasks[self._task].speed
-        rate = f"  {speed * self.tokens_per_step:,.0f} tokens/s" if speed else ""
-        self._bar.update(self._task, advance=1, measured=f"loss {logs['loss']:.4f}{rate}")
+        """Counts a step and advances the bar."""
+        self.step += 1
+        self._rate.measure(self.step)
+        rate = self._rate.describe(self.tokens_per_step, self.total_steps - self.step)
+        self._bar.update(self._task, completed=self.step, measured=f"loss {logs['loss']:.4f}{rate}")
