@@ -14,7 +14,7 @@ _TEXT = "primer_tf.tasks.text_files"
 
 
 def run_arguments(bindings):
-    """Returns the fields of `primer_tf.training.run.RunConfig` that gin files set.
+    """Returns the fields of `primer_tf.training.config.RunConfig` that gin files set.
 
     How a run is cut into microbatches, laid out over a TPU's memory or logged does not change what
     is computed, and is left out.

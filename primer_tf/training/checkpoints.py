@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 
 from primer_tf.errors import UserError
 from primer_tf.files import DamagedFileError, atomic_directory, read_npz
+from primer_tf.types import StrPath
 
 FILE = "variables.npz"
 
@@ -26,26 +28,26 @@ class Checkpoints:
         keep: How many checkpoints to keep.
     """
 
-    def __init__(self, directory, keep=3):
+    def __init__(self, directory: StrPath, keep: int = 3) -> None:
         self.directory = Path(directory)
         self.keep = keep
 
-    def steps(self):
+    def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, ascending."""
         names = os.listdir(self.directory) if self.directory.is_dir() else []
         return sorted(int(name[5:]) for name in names if re.fullmatch(r"step_\d+", name))
 
-    def _folder(self, step):
+    def _folder(self, step: int) -> Path:
         return self.directory / f"step_{step:08d}"
 
-    def save(self, model, step):
+    def save(self, model: keras.Model, step: int) -> None:
         """Saves a compiled model and its optimizer, then removes the oldest checkpoints."""
         with atomic_directory(self._folder(step)) as folder:
             np.savez(folder / FILE, **{k: _array(v) for k, v in _variables(model).items()})
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self._folder(old))
 
-    def restore_newest(self, model, report=print):
+    def restore_newest(self, model: keras.Model, report: Callable[[str], object] = print) -> int:
         """Restores the newest checkpoint that can be read.
 
         Args:
@@ -76,7 +78,7 @@ class Checkpoints:
             )
         return 0
 
-    def _assign(self, model, arrays, step):
+    def _assign(self, model: keras.Model, arrays: dict[str, np.ndarray], step: int) -> None:
         variables = _variables(model)
         for name, variable in variables.items():
             if name not in arrays or arrays[name].shape != tuple(variable.shape):
@@ -89,13 +91,13 @@ class Checkpoints:
             variable.assign(arrays[name])
 
 
-def _array(variable):
+def _array(variable: keras.Variable) -> np.ndarray:
     array = keras.ops.convert_to_numpy(variable)
     # NumPy's files know no bfloat16; float32 holds every value of it.
     return array.astype("float32") if array.dtype.kind == "V" else array
 
 
-def _variables(model):
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Returns all variables that training changes, by a unique name."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
