@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,8 +43,9 @@ class Checkpoints:
 
     def save(self, model: keras.Model, step: int) -> None:
         """Saves a compiled model and its optimizer, then removes the oldest checkpoints."""
+        arrays: dict[str, Any] = {k: _array(v) for k, v in _variables(model).items()}
         with atomic_directory(self._folder(step)) as folder:
-            np.savez(folder / FILE, **{k: _array(v) for k, v in _variables(model).items()})
+            np.savez(folder / FILE, **arrays)
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self._folder(old))
 
