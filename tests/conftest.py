@@ -10,6 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tiny shapes: XLA's optimizations take longer than what they save.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest  # noqa: E402
 
@@ -22,6 +24,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         mesh = "mesh" in item.path.parts
         item.add_marker(pytest.mark.xdist_group("mesh" if mesh else item.path.stem))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_functions_are_dropped():
+    """Keeps a process of tests small: JAX holds on to whatever it has compiled."""
+    yield
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

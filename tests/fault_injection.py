@@ -1,6 +1,6 @@
 """Runs the `primer` command and ends it with SIGKILL at a chosen moment.
 
-    python tests/fault_injection.py EVENT NAME COUNT ARGUMENTS...
+    python -m tests.fault_injection EVENT NAME COUNT ARGUMENTS...
 
 The moment is just before the COUNT-th time that Python raises the audit event EVENT (`open`,
 `os.rename`, ...) with NAME in one of its arguments. With the event `half`, NAME is the file that

@@ -18,6 +18,7 @@ from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import read_training_state
 from tests.fault_injection import run_and_kill
 
+CHECKOUT = Path(__file__).parents[2]
 STEPS = 4
 
 
@@ -75,10 +76,10 @@ def whole(arguments, tmp_path_factory):
 def killed(arguments, tmp_path_factory):
     """A run that SIGKILL ended while it wrote the checkpoint of its third step."""
     output = tmp_path_factory.mktemp("killed") / "run"
-    script = str(Path(__file__).parents[1] / "fault_injection.py")
-    command = [sys.executable, script, "half", "step_00000003", "1", *arguments]
+    command = [sys.executable, "-m", "tests.fault_injection", "half", "step_00000003", "1", *arguments]
     command += ["--steps", str(STEPS), "--output", str(output)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=False)
+    assert done.returncode == -9
     partial = list((output / "checkpoints").glob(".partial-step_00000003-*/variables.npz"))
     assert len(partial) == 1
     return output
