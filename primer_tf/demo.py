@@ -10,7 +10,10 @@ import keras_hub
 
 from primer_tf.export import export_saved_model
 from primer_tf.tasks.text import load_split
-from primer_tf.training.run import RunConfig, train
+from primer_tf.training.callbacks.learning_curve import draw_learning_curve
+from primer_tf.training.config import RunConfig
+from primer_tf.training.run import train
+from primer_tf.types import StrPath
 
 PROMPT = "And it came to pass, that"
 
@@ -24,7 +27,7 @@ print(model(prompts=tf.constant([sys.argv[2]]))["texts"].numpy()[0].decode("utf-
 """
 
 
-def run_demo(output, steps):
+def run_demo(output: StrPath, steps: int) -> None:
     """Trains `tiny_primer_ez`, draws its learning curve, writes a sample, exports and serves it.
 
     Args:
@@ -42,7 +45,7 @@ def run_demo(output, steps):
     validation = "".join(load_split("demo", "validation")).encode("utf-8")
     xz = 8 * len(lzma.compress(validation, preset=9)) / len(validation)
     picture = output / "learning_curve.png"
-    history.draw(picture, reference=("xz -9", xz))
+    draw_learning_curve(history.rows, picture, reference=("xz -9", xz))
     print(f"\nLearning curve: {picture}")
     print(f"Validation text, bits per byte: model {evaluation.bits_per_byte:.3f}, xz -9 {xz:.3f}")
 

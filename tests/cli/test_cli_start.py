@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "keras_hub", "numpy", "jax", "torch", "matplotlib", "seqio")
+HEAVY = ("tensorflow", "keras", "keras_hub", "numpy", "jax", "torch", "matplotlib", "seqio", "rich")
 
 
 def run(code):
@@ -30,7 +30,8 @@ def test_help(arguments):
 
 
 def test_importing_the_package_is_cheap():
-    runs = [run("import primer_tf, primer_tf.errors, primer_tf.files") for _ in range(3)]
+    code = "import primer_tf, primer_tf.errors, primer_tf.files, primer_tf.training.record"
+    runs = [run(code) for _ in range(3)]
     assert min(seconds for seconds, _, _ in runs) < 0.3
     assert runs[0][1] == []
 
@@ -44,9 +45,15 @@ def test_unknown_sampler_and_empty_prompt_need_no_tensorflow():
     assert run(code)[1] == []
 
 
+def test_a_folder_without_a_run_needs_no_tensorflow(tmp_path):
+    arguments = ["train", "--resume", "--output", str(tmp_path)]
+    assert run(f"from primer_tf.cli import main\nassert main({arguments}) == 1")[1] == []
+
+
 def test_the_installed_command(tmp_path):
     command = os.path.join(os.path.dirname(sys.executable), "primer")
-    done = subprocess.run([command, "--help"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0
-    for name in ("models", "vocab", "train", "evaluate", "generate", "export", "demo"):
-        assert f"  {name} " in done.stdout
+    for start in ([command], [sys.executable, "-m", "primer_tf.cli"]):
+        done = subprocess.run([*start, "--help"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0
+        for name in ("models", "vocab", "train", "convert", "evaluate", "generate", "export"):
+            assert f"  {name} " in done.stdout

@@ -18,7 +18,6 @@ from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import read_training_state
 from tests.fault_injection import run_and_kill
 
-CHECKOUT = Path(__file__).parents[2]
 STEPS = 4
 
 
@@ -76,10 +75,12 @@ def whole(arguments, tmp_path_factory):
 def killed(arguments, tmp_path_factory):
     """A run that SIGKILL ended while it wrote the checkpoint of its third step."""
     output = tmp_path_factory.mktemp("killed") / "run"
-    command = [sys.executable, "-m", "tests.fault_injection", "half", "step_00000003", "1", *arguments]
-    command += ["--steps", str(STEPS), "--output", str(output)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=False)
-    assert done.returncode == -9
+    # A module: beside a script, `tests/packaging` would hide the library of that name.
+    command = [sys.executable, "-m", "tests.fault_injection", "half", "step_00000003", "1"]
+    command += [*arguments, "--steps", str(STEPS), "--output", str(output)]
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
     partial = list((output / "checkpoints").glob(".partial-step_00000003-*/variables.npz"))
     assert len(partial) == 1
     return output

@@ -1,0 +1,59 @@
+"""The `primer` command: one module for each subcommand.
+
+A subcommand's module has `HELP`, `add_arguments(parser)` and `run(arguments)`. It imports what it
+needs of TensorFlow and Keras only when it runs, so that `primer --help` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from primer_tf.cli import convert, demo, evaluate, export, generate, models, train, vocab
+from primer_tf.cli.errors import check_text, explain
+from primer_tf.cli.terminal import printable
+
+COMMANDS = (models, vocab, train, convert, evaluate, generate, export, demo)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status: 0, 1 for an error, 130 when interrupted.
+
+    The environment variable PRIMER_TF_TRACEBACK, if set, shows tracebacks behind one-line errors.
+
+    Args:
+        argv: The arguments without the program's name. Defaults to those of the process.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with printable():
+        arguments = build_parser().parse_args(argv)
+        try:
+            check_text(arguments)
+            arguments.run(arguments)
+        except BrokenPipeError:
+            # The reader has seen enough: discard what Python would still write.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except KeyboardInterrupt:
+            print("primer: interrupted; `primer train --resume` continues a run", file=sys.stderr)
+            return 130
+        except Exception as error:
+            if os.environ.get("PRIMER_TF_TRACEBACK"):
+                raise
+            print(f"primer: {' '.join(explain(error).splitlines())}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command with all its subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="primer", description="Train, evaluate, sample and export Primer language models."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        name = command.__name__.rpartition(".")[2]
+        subparser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
+        subparser.set_defaults(run=command.run)
+        command.add_arguments(subparser)
+    return parser

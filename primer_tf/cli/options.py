@@ -1,0 +1,121 @@
+"""Options that several subcommands share, and options made from `RunConfig`."""
+
+import argparse
+import dataclasses
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from primer_tf.errors import UserError
+from primer_tf.training.config import RunConfig, check_value, config_field
+
+SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
+
+
+def add_field(
+    parser: ArgumentParser,
+    name: str,
+    *,
+    option: str | None = None,
+    help: str | None = None,
+    **overrides: Any,
+) -> None:
+    """Adds the option of a field of `RunConfig`.
+
+    Args:
+        parser: The parser to add it to.
+        name: The name of the field.
+        option: The name of the option without its dashes. Defaults to the name of the field.
+        help: What the option means. Defaults to the help of the field.
+        **overrides: Arguments of `add_argument` that differ from those of the field.
+    """
+    field = config_field(name)
+    arguments: dict[str, Any] = {"help": help or field.metadata["help"]}
+    if field.type is bool:
+        arguments["action"] = "store_true"
+    elif field.type in (int, float):
+        arguments["type"] = field.type
+    arguments |= {"default": _default(field), **overrides}
+    shown = arguments["default"]
+    if shown is argparse.SUPPRESS:
+        shown = _default(field)
+    if shown is not None and shown is not False:
+        arguments["help"] += f" (default: {shown})"
+    parser.add_argument(f"--{option or name}", **arguments)
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Adds an option for each field of `RunConfig` that has a help text.
+
+    Options that are not given are absent from the parsed arguments: a resumed run keeps its own
+    values, and gin files come before defaults.
+
+    Args:
+        parser: The parser to add them to.
+    """
+    for field in dataclasses.fields(RunConfig):
+        if "help" in field.metadata:
+            add_field(parser, field.name, default=argparse.SUPPRESS)
+
+
+def check_field(arguments: Namespace, name: str, *, option: str | None = None) -> None:
+    """Checks the value of an option that `add_field` added.
+
+    Args:
+        arguments: The parsed arguments.
+        name: The name of the field.
+        option: The name of the option. Defaults to the name of the field.
+
+    Raises:
+        UserError: The field cannot have this value.
+    """
+    option = option or name
+    check_value(config_field(name), getattr(arguments, option), option)
+
+
+def add_gin(parser: ArgumentParser, use: str) -> None:
+    """Adds T5's options for gin files.
+
+    Args:
+        parser: The parser to add them to.
+        use: What the subcommand does with the files, for the help.
+    """
+    parser.add_argument(
+        "--gin_file", action="append", default=[], help=f"may be repeated, as T5's; {use}"
+    )
+    parser.add_argument(
+        "--gin_param", action="append", default=[], help="binding; may be repeated, as T5's"
+    )
+    parser.add_argument(
+        "--gin_location_prefix",
+        type=lambda text: text.split(","),
+        default=[],
+        help="folders with gin files, separated by commas, as T5's",
+    )
+
+
+def add_sampling(parser: ArgumentParser) -> None:
+    """Adds `--max_length` and `--sampler`."""
+    parser.add_argument("--max_length", type=int, help="tokens of prompt and completion")
+    parser.add_argument(
+        "--sampler", default="greedy", help=f"{', '.join(SAMPLERS)} (default: %(default)s)"
+    )
+
+
+def check_sampling(arguments: Namespace) -> None:
+    """Checks the values of the options that `add_sampling` added.
+
+    Args:
+        arguments: The parsed arguments.
+
+    Raises:
+        UserError: There is no such sampler, or the length leaves no room for text.
+    """
+    sampler, max_length = arguments.sampler, arguments.max_length
+    if sampler not in SAMPLERS:
+        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
+    if max_length is not None and max_length < 2:
+        raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")

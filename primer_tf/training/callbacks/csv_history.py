@@ -1,0 +1,64 @@
+"""What a run has measured, as a table."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from primer_tf.errors import errors_of
+from primer_tf.files import atomic_write
+from primer_tf.types import StrPath
+
+COLUMNS = (
+    "step",
+    "loss",
+    "validation_loss",
+    "perplexity",
+    "accuracy",
+    "bits_per_byte",
+    "tokens_per_second",
+)
+
+
+class CSVHistory(keras.callbacks.Callback):
+    """Writes a row for each epoch; a resumed run goes on with the same file.
+
+    Unlike `keras.callbacks.CSVLogger` it replaces the file in one piece, and drops the rows that a
+    resumed run will write again. It needs `Validation` before it in the list of callbacks.
+
+    Args:
+        path: The file to write.
+        step: The number of steps done before; later rows of an existing file are dropped. Defaults
+            to 0.
+
+    Attributes:
+        rows: A list of dicts from column to number.
+
+    Raises:
+        UserError: The existing file is damaged.
+    """
+
+    def __init__(self, path: StrPath, step: int = 0) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.rows: list[dict[str, Any]] = []
+        if self.path.exists():
+            with errors_of(f"read {self.path}"):
+                self.rows = [row for row in _read(self.path) if row["step"] <= step]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Adds a row and replaces the file."""
+        self.rows.append({name: logs[name] for name in COLUMNS})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        atomic_write(self.path, text.getvalue())
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
+    return [{**row, "step": int(row["step"])} for row in rows]

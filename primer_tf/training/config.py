@@ -1,0 +1,128 @@
+"""The configuration of a training run.
+
+Importing this module imports neither TensorFlow nor Keras.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
+from typing import Any
+
+from primer_tf.errors import UserError
+from primer_tf.types import Config
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What the values of a field have in common beyond their type.
+
+    Args:
+        text: The condition in words, as in "must be TEXT".
+        holds: A function from a value to whether the condition holds.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+LARGEST = sys.float_info.max
+
+COUNT = Constraint("at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
+COUNT_OR_ZERO = Constraint("at least 0 and below 2**31", lambda value: 0 <= value < 2**31)
+SEED = Constraint("at least 0 and below 2**32", lambda value: 0 <= value < 2**32)
+POSITIVE = Constraint("a positive number", lambda value: 0 < value <= LARGEST)
+NOT_NEGATIVE = Constraint("zero or a positive number", lambda value: 0 <= value <= LARGEST)
+RATE = Constraint("at least 0 and below 1", lambda value: 0 <= value < 1)
+DTYPE = Constraint(f"one of {', '.join(DTYPES)}", lambda value: value in DTYPES)
+
+# What a field of each type may hold, and what that is called.
+TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "a string"),
+    str | None: ((str, type(None)), "a string"),
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    Config | None: ((dict, type(None)), "a table of arguments"),
+}
+
+
+def option(help: str, default: Any = MISSING, constraint: Constraint | None = None) -> Any:
+    """Returns a dataclass field that is also an option of the command line.
+
+    Args:
+        help: What the field means, in a few words.
+        default: The default. A field without one is required.
+        constraint: A condition on the values. Optional.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "constraint": constraint})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What defines a training run; kept as `run.json` in its folder.
+
+    Each field but `architecture` is an option of `primer train`, whose help explains it.
+
+    Args:
+        architecture: The arguments of the `PrimerBackbone` if gin files describe it, in which case
+            `preset` only names it. Defaults to `None`.
+
+    Raises:
+        UserError: A value has the wrong type or is out of range.
+    """
+
+    preset: str = option("name of a preset, or a preset directory to train on")
+    data: str = option(
+        "demo; text, .json or .jsonl files or globs, separated by commas; seqio:TASK; tfds:NAME; "
+        "or lm:DATA, cut into chunks as T5 cuts it"
+    )
+    architecture: Config | None = None
+    validation_data: str | None = option("as --data; by default held out from it", None)
+    vocabulary: str | None = option("SentencePiece model; by default one is trained", None)
+    vocabulary_size: int = option("pieces of a trained vocabulary", 8000, COUNT)
+    steps: int = option("training steps in all", 1000, COUNT)
+    batch_size: int = option("sequences in a batch", 16, COUNT)
+    sequence_length: int = option("tokens in a sequence", 128, COUNT)
+    interval: int = option("steps between two evaluations and checkpoints", 100, COUNT)
+    warmup_steps: int = option("steps before the learning rate decays", 1000, COUNT)
+    learning_rate_scale: float = option("factor on the learning rate", 1.0, POSITIVE)
+    ramp_up_steps: int = option(
+        "steps at the start in which the learning rate grows linearly", 0, COUNT_OR_ZERO
+    )
+    z_loss: float = option("factor of the z-loss", 1e-4, NOT_NEGATIVE)
+    label_smoothing: float = option("share of each target spread over all pieces", 0.0, RATE)
+    dropout: float = option("rate of all dropouts", 0.0, RATE)
+    gradient_checkpointing: bool = option("recompute activations to save memory", False)
+    dtype: str = option("dtype policy: " + ", ".join(DTYPES), "float32", DTYPE)
+    seed: int = option("seed of the weights, the order of the data and dropout", 0, SEED)
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without reading anything."""
+        for field in dataclasses.fields(self):
+            check_value(field, getattr(self, field.name), field.name)
+
+
+def config_field(name: str) -> dataclasses.Field:
+    """Returns the field of `RunConfig` with this name."""
+    return RunConfig.__dataclass_fields__[name]
+
+
+def check_value(field: dataclasses.Field, value: Any, name: str) -> None:
+    """Checks a value that a field is to have.
+
+    Args:
+        field: The field of `RunConfig`.
+        value: The value.
+        name: What the error calls it.
+
+    Raises:
+        UserError: The value has the wrong type or breaks the constraint of the field.
+    """
+    types, expected = TYPES[field.type]
+    if type(value) not in types:
+        raise UserError(f"{name} must be {expected}; received {value!r}.")
+    constraint = field.metadata.get("constraint")
+    if constraint is not None and not constraint.holds(value):
+        raise UserError(f"{name} must be {constraint.text}; received {value!r}.")

@@ -1,0 +1,103 @@
+"""The record of a training run, `run.json`: what the run was started with.
+
+Importing this module imports neither TensorFlow nor Keras.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from primer_tf.errors import UserError, first_line
+from primer_tf.files import atomic_write
+from primer_tf.training.config import RunConfig
+from primer_tf.types import StrPath
+
+FILE = "run.json"
+VOCABULARY = "vocabulary.model"
+WHAT_CHANGED = {
+    "vocabulary_sha256": f"its {VOCABULARY} is not the one it was started with",
+    "tokens_sha256": "the training text is not the one it was started with",
+}
+
+
+def check_folder(output: StrPath, resume: bool) -> None:
+    """Checks that a folder holds a run if one is to be resumed, and none otherwise.
+
+    Args:
+        output: The folder of the run.
+        resume: Whether to continue the run in it.
+
+    Raises:
+        UserError: There is a run and there should be none, or the other way round.
+    """
+    exists = (Path(output) / FILE).exists()
+    if exists and not resume:
+        raise UserError(f"{output} already holds a run; add --resume, or choose another folder.")
+    if resume and not exists:
+        raise UserError(f"There is no run to resume in {output}; start it without --resume.")
+
+
+def read_config(output: StrPath) -> RunConfig:
+    """Returns the configuration of the run in a folder.
+
+    Args:
+        output: The folder of the run.
+
+    Raises:
+        UserError: The folder holds no run, or its record is damaged.
+    """
+    check_folder(output, resume=True)
+    record = _read(output)
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    names.remove("vocabulary")  # The run has its own copy.
+    try:
+        return RunConfig(**{name: value for name, value in record.items() if name in names})
+    except (TypeError, UserError) as error:
+        raise _damaged(output, first_line(error)) from error
+
+
+def write_record(
+    config: RunConfig, output: StrPath, vocabulary: bytes, tokens: bytes, resume: bool
+) -> None:
+    """Writes the record of a run.
+
+    Args:
+        config: The configuration of the run.
+        output: The folder of the run.
+        vocabulary: The SentencePiece model of the run.
+        tokens: The training text as token ids, of which the record keeps a digest.
+        resume: Whether the folder holds a record with which the new one must agree.
+
+    Raises:
+        UserError: The run in the folder was started with something else. It may only be made
+            longer.
+    """
+    record = {
+        **dataclasses.asdict(config),
+        "vocabulary_sha256": hashlib.sha256(vocabulary).hexdigest(),
+        "tokens_sha256": hashlib.sha256(tokens).hexdigest(),
+    }
+    if resume:
+        before = _read(output)
+        for key, value in record.items():
+            # The vocabulary now lies in the folder of the run.
+            if key not in ("steps", "vocabulary") and value != before.get(key):
+                what = WHAT_CHANGED.get(key, f"{key} was {before.get(key)!r}, not {value!r}")
+                raise UserError(f"Cannot resume {output}: {what}.")
+    atomic_write(Path(output) / FILE, json.dumps(record, indent=2) + "\n")
+
+
+def _read(output: StrPath) -> dict[str, Any]:
+    try:
+        record = json.loads((Path(output) / FILE).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(output, first_line(error)) from error
+    if not isinstance(record, dict):
+        raise _damaged(output, "it is not a JSON object.")
+    return record
+
+
+def _damaged(output: StrPath, reason: str) -> UserError:
+    return UserError(f"{Path(output) / FILE} is damaged: {reason}")
