@@ -15,14 +15,14 @@ def run(gin_file, bindings, index, x, real, coefficients, train):
     """Runs a layer of the model that a gin file describes, with every variable set at random.
 
     Args:
-      gin_file: the file's name, as in `"models/tiny_primer.gin"`.
-      bindings: a list of gin bindings.
-      index: an integer, the place of the layer in its block.
-      x: an array `[batch, length, d_model]`.
-      real: an int array `[batch, length]`, 1 at real tokens.
-      coefficients: an array of the shape of `x`; the gradients are those of their sum with the
+      gin_file: The file's name, as in `"models/tiny_primer.gin"`.
+      bindings: A list of gin bindings.
+      index: An integer, the place of the layer in its block.
+      x: An array `[batch, length, d_model]`.
+      real: An int array `[batch, length]`, 1 at real tokens.
+      coefficients: An array of the shape of `x`; the gradients are those of their sum with the
         output, plus the layer's losses.
-      train: whether to run it as in training.
+      train: Whether to run it as in training.
 
     Returns:
       A dictionary of "output", "loss", "weights" and "gradients"; the last two are dictionaries

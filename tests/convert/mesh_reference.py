@@ -17,14 +17,14 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
     """Builds the model that a gin file describes, and runs it.
 
     Args:
-      gin_file: the file's name, as in `"models/small_primer.gin"`.
-      bindings: a list of gin bindings.
-      batches: an int array `[steps + 1, batch, length]`; the first is not trained on.
-      prompts: an int array `[batch, length]` of prompts to continue, padded with zeros.
-      steps: an integer, how many Adafactor steps to make.
-      dtype: a string, the type of all arithmetic; "float64" only where `steps` is 0, for Mesh
+      gin_file: The file's name, as in `"models/small_primer.gin"`.
+      bindings: A list of gin bindings.
+      batches: An int array `[steps + 1, batch, length]`; the first is not trained on.
+      prompts: An int array `[batch, length]` of prompts to continue, padded with zeros.
+      steps: An integer, how many Adafactor steps to make.
+      dtype: A string, the type of all arithmetic; "float64" only where `steps` is 0, for Mesh
         TensorFlow's Adafactor is float32.
-      seed: an integer, of the weights.
+      seed: An integer, of the weights.
 
     Returns:
       A dictionary, with `steps` 0 of "weights", "logits" and "loss" only: "weights", "gradients"

@@ -264,8 +264,8 @@ def arguments(mode, vocabulary, **bindings):
 
     Args:
       mode: "train" or "perplexity_eval".
-      vocabulary: the path of a SentencePiece model.
-      **bindings: more gin bindings.
+      vocabulary: The path of a SentencePiece model.
+      **bindings: More gin bindings.
     """
     files = ["dataset.gin", "models/defaults.gin", f"models/{MODEL}.gin"]
     bindings = {

@@ -20,13 +20,13 @@ def arguments(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(),
     """Returns the arguments of a `t5_mesh_transformer` command.
 
     Args:
-      model_dir: a path.
-      run: the run file's name, such as `"train"`.
-      model: the model file's name; a small Primer if None.
-      hardware: the hardware file's name.
-      flags: more flags.
-      files: more gin files.
-      **bindings: gin bindings, by name.
+      model_dir: A path.
+      run: The run file's name, such as `"train"`.
+      model: The model file's name; a small Primer if None.
+      hardware: The hardware file's name.
+      flags: More flags.
+      files: More gin files.
+      **bindings: Gin bindings, by name.
     """
     defaults = SMALL_BATCH if model else {**SMALL_BATCH, **SMALL_MODEL}
     if run in ("train", "perplexity_eval", "score", "score_task"):
@@ -50,7 +50,7 @@ def t5(*args, **kwargs):
     """Runs `t5_mesh_transformer` and returns what it printed to stderr; see `arguments`.
 
     Raises:
-      Failure: if the command fails.
+      Failure: If the command fails.
     """
     import gin
     from absl import flags as absl_flags
