@@ -41,7 +41,10 @@ def import_stand_in(name, folder, monkeypatch):
         package = folder.joinpath(*parts[: depth + 1])
         package.mkdir(exist_ok=True)
         (package / "__init__.py").touch()
-        monkeypatch.delitem(sys.modules, ".".join(parts[: depth + 1]), raising=False)
+        # Unlike `delitem`, `setitem` makes `monkeypatch` remove the empty module after the test.
+        module = ".".join(parts[: depth + 1])
+        monkeypatch.setitem(sys.modules, module, None)
+        del sys.modules[module]
     monkeypatch.syspath_prepend(str(folder))
     importlib.import_module(name)
 
