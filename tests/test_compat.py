@@ -1,4 +1,4 @@
-"""What `_compat` takes from libraries behaves as the code that uses it expects."""
+"""The private names in `_compat` behave as our code expects."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ from primer_tf import _compat
 MODULE = Path(_compat.__file__)
 
 
-def test_every_name_is_there():
+def test_every_name_exists():
     for name in _compat.__all__:
         assert hasattr(_compat, name), name
     assert not hasattr(_compat, "no_such_name")
@@ -32,7 +32,7 @@ def test_every_private_import_is_listed():
     assert imported - {"global_state"} <= set(_compat.__all__)
 
 
-def test_layers_do_without_keras_hub():
+def test_layers_do_not_import_keras_hub():
     code = "import sys, primer_tf.layers; print('keras_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -47,13 +47,13 @@ def test_stateless_scopes():
     assert float(other) == 2.0
 
 
-def test_losses_meet_weights_of_another_rank():
+def test_losses_and_weights_of_different_rank():
     y_true, y_pred = _compat.squeeze_or_expand_to_same_rank(np.ones((2, 3, 1)), np.ones((2, 3)))
     assert y_true.shape == y_pred.shape == (2, 3)
     assert float(_compat.scale_loss_for_distribution(keras.ops.convert_to_tensor(3.0))) == 3.0
 
 
-def test_what_a_method_sets_without_tracking():
+def test_a_method_that_sets_attributes_without_tracking():
     class Layer(keras.layers.Layer):
         @_compat.no_automatic_dependency_tracking
         def keep(self, part):

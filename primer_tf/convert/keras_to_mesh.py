@@ -1,5 +1,6 @@
-"""From a Keras preset to a checkpoint of Mesh TensorFlow."""
+"""Converts a Keras preset to a Mesh TensorFlow checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, CheckpointWriter
@@ -13,26 +14,30 @@ from primer_tf.models import PrimerBackbone, PrimerTokenizer
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import slots_of
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
+from primer_tf.types import StrPath
 
 
-def keras_to_mesh(preset_dir, model_dir, report=print):
-    """Converts a preset to a checkpoint that the T5 codebase trains on from, or decodes.
+def keras_to_mesh(
+    preset_dir: StrPath, model_dir: StrPath, report: Callable[[str], object] = print
+) -> Path:
+    """Converts a preset to a checkpoint that the T5 codebase can train further, decode and export.
 
-    Beside the checkpoint it writes the gin file of the model, `model.gin`, and the vocabulary,
-    `vocabulary.model`.
+    The function also writes the model's gin file, `model.gin`, and its vocabulary,
+    `vocabulary.model`, to the folder of the checkpoint.
 
     Args:
-        preset_dir: A preset directory; the step and the optimizer's state in it, if any, go along.
-        model_dir: Folder of the checkpoint, T5's `--model_dir`. Must hold no other checkpoint.
-        report: Called with a line about what was converted, and one with the flags to use it;
-            and with one if T5 cannot use it with this vocabulary.
+        preset_dir: A preset directory. If it holds the step and the optimizer's state, these are
+            converted, too.
+        model_dir: Folder of the checkpoint, T5's `--model_dir`. It must not hold a checkpoint.
+        report: A function that is called with each line of the report: the conversion, the flags
+            to use the checkpoint, and a warning if T5 cannot use it with this vocabulary.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        UserError: The preset is incomplete, Mesh TensorFlow has no counterpart of an activation or
-            of a loss, or `model_dir` holds a checkpoint.
+        UserError: If the preset is incomplete, Mesh TensorFlow has no counterpart of an activation
+            or loss, or `model_dir` holds a checkpoint.
     """
     model_dir = Path(model_dir)
     if (model_dir / "checkpoint").exists():
@@ -68,7 +73,7 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
     return path
 
 
-def _tokenizer(preset_dir):
+def _tokenizer(preset_dir: StrPath) -> PrimerTokenizer:
     check_preset(str(preset_dir))
     if not (Path(preset_dir) / "tokenizer.json").exists():
         raise UserError(

@@ -1,4 +1,4 @@
-"""What the pages say holds: their code runs, and what they name is there."""
+"""The pages are correct: their code runs, and the files that they name exist."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 
 from primer_tf.layers import sublayer
 from primer_tf.models.cached_generation import PREFILL_CHUNK
-from tests.readme import code_blocks
+from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
+from tests.readme import README, code_blocks
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
@@ -19,7 +20,7 @@ FOLDERS = "benchmarks|docs|export|gin|primer_tf|tasks|tests"
 
 
 def test_the_example_of_a_sublayer(monkeypatch):
-    """It decodes as it runs in full, costs what it has, and comes back from its configuration."""
+    """It decodes as in a forward pass, its cost is right, and its configuration restores it."""
     monkeypatch.setattr(sublayer, "_REGISTRY", dict(sublayer._REGISTRY))
     names = {}
     for code in code_blocks(CONTRIBUTING / "add_a_sublayer.md")["Adding one"]:
@@ -50,8 +51,14 @@ def test_size_of_a_chunk():
     assert f"chunks of {PREFILL_CHUNK} positions" in text
 
 
+def test_number_of_rows_of_parity():
+    text = README.read_text(encoding="utf-8")
+    rows, models = len(PUBLISHED | AS_PUBLISHED), len(PUBLISHED)
+    assert f"{rows} gin files: the {models} published models, full Primer in both versions" in text
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-def test_files_are_there(page):
+def test_files_exist(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(rf"`((?:{FOLDERS})/[\w./]*)`", text):
         assert (CHECKOUT / name).exists(), name
@@ -66,7 +73,7 @@ def test_the_layout_names_every_package():
 
 
 def test_diagrams_are_whole():
-    """Well-formed, described for those who do not see them, and without requests elsewhere."""
+    """They are well-formed, have descriptions for screen readers, and load nothing."""
     diagrams = sorted(CONTRIBUTING.glob("*.svg"))
     assert len(diagrams) == 4
     for path in diagrams:

@@ -9,7 +9,7 @@ from primer_tf.gin_config.model_arguments import backbone_arguments, loss_argume
 from primer_tf.gin_config.presets import preset_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.gin_config.run_arguments import run_arguments
-from tests.mesh.test_published_files import WITHOUT_EFFECT
+from tests.mesh.paper_values import WITHOUT_EFFECT
 
 PRIMER = ["models/tiny_primer.gin"]
 TRAIN = [*PRIMER, "run/train.gin", "hardware/cpu.gin"]

@@ -1,4 +1,4 @@
-"""What each kind of sublayer declares, against the layer that it stands for."""
+"""The registry entry of each kind of sublayer describes its layer."""
 
 import math
 
@@ -78,7 +78,7 @@ def test_all_kinds_are_tested():
     assert sorted(KINDS) == sorted(sublayer_names())
 
 
-def test_a_name_is_taken_once():
+def test_names_of_sublayers_are_unique():
     kind = get_sublayer("attention")
     with pytest.raises(ValueError, match="'attention' already; choose another name"):
         register_sublayer(Sublayer("attention", kind.layer, kind.cost, kind.axes))

@@ -1,6 +1,5 @@
-"""The sublayer that docs/contributing/add_a_sublayer.md adds in one place does all that ours do."""
+"""The example sublayer of docs/contributing/add_a_sublayer.md works like the built-in ones."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from primer_tf.errors import UserError
 from primer_tf.layers import sublayer
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.cost import model_cost
+from tests.readme import code_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add_a_sublayer.md"
 
@@ -19,10 +19,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add_a_sublayer.md"
 @pytest.fixture
 def model(monkeypatch):
     monkeypatch.setattr(sublayer, "_REGISTRY", dict(sublayer._REGISTRY))
-    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE.read_text(), re.MULTILINE)
     names = {}
-    for block in blocks:
-        exec(re.sub(r"^    ", "", block, flags=re.MULTILINE), names)
+    for code in code_blocks(PAGE)["Adding one"]:
+        exec(code, names)
     model = PrimerCausalLM(names["backbone"])
     rng = np.random.default_rng(0)
     for weight in model.backbone.decoder.weights:
@@ -30,7 +29,7 @@ def model(monkeypatch):
     return model
 
 
-def test_it_trains_costs_saves_and_generates(model, tmp_path):
+def test_it_trains_saves_generates_and_has_its_cost(model, tmp_path):
     ids = np.random.default_rng(1).integers(3, 250, (2, 12)).astype("int32")
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
     arguments = model.backbone.arguments
@@ -56,6 +55,6 @@ def test_it_trains_costs_saves_and_generates(model, tmp_path):
     np.testing.assert_array_equal(texts["token_ids"], expected)
 
 
-def test_what_mesh_tensorflow_does_not_have_is_named(model):
+def test_conversion_names_a_sublayer_without_counterpart(model):
     with pytest.raises(UserError, match="'channel_scale' has no counterpart"):
         mesh_names(model.backbone)
