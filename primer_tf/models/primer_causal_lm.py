@@ -84,9 +84,9 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
     Example:
 
     >>> texts = ["In the beginning God created the heaven and the earth."]
-    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=300))
+    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> model = PrimerCausalLM(
-    ...     PrimerBackbone(vocabulary_size=300, num_layers=1, hidden_dim=16, intermediate_dim=32),
+    ...     PrimerBackbone(vocabulary_size=280, num_layers=1, hidden_dim=16, intermediate_dim=32),
     ...     PrimerCausalLMPreprocessor(tokenizer, sequence_length=16),
     ... )
     >>> history = model.fit(texts, batch_size=1, verbose=0)

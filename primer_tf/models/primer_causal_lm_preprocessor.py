@@ -42,7 +42,7 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
     Example:
 
     >>> texts = ["In the beginning God created the heaven and the earth."]
-    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=300))
+    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=16)
     >>> inputs, targets, weights = preprocessor(["In the beginning"])
     >>> tuple(inputs["token_ids"].shape), tuple(targets.shape)

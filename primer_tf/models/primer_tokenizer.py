@@ -43,7 +43,7 @@ class PrimerTokenizer(SentencePieceTokenizer):
     Example:
 
     >>> texts = ["In the beginning God created the heaven and the earth."]
-    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=300))
+    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> tokenizer.detokenize(tokenizer("In the beginning"))
     'In the beginning'
     """
