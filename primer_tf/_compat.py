@@ -8,7 +8,7 @@ from importlib import import_module
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
-from keras.src.utils.tracking import no_automatic_dependency_tracking
+from keras.src.trainers.trainer import model_supports_jit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ __all__ = [
     "scale_loss_for_distribution",
     # And weights must meet losses of another rank as they do there.
     "squeeze_or_expand_to_same_rank",
-    # A setter that keeps what Keras already tracks elsewhere must not have it tracked twice.
-    "no_automatic_dependency_tracking",
+    # XLA must not compile generation where Keras would not let it compile training.
+    "model_supports_jit",
     "forget_uninitialized_variables",
     "in_xla_context",
     # KerasHub's names for the files of a preset, and its readers of presets on its hubs.

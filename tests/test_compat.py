@@ -53,17 +53,11 @@ def test_losses_and_weights_of_different_rank():
     assert float(_compat.scale_loss_for_distribution(keras.ops.convert_to_tensor(3.0))) == 3.0
 
 
-def test_a_method_that_sets_attributes_without_tracking():
-    class Layer(keras.layers.Layer):
-        @_compat.no_automatic_dependency_tracking
-        def keep(self, part):
-            self.part = part
-
-    layer = Layer()
-    layer.keep(keras.layers.Dense(2))
-    assert not layer._flatten_layers(include_self=False)
-    layer.other = keras.layers.Dense(2)
-    assert len(layer._flatten_layers(include_self=False)) == 1
+def test_models_that_xla_may_compile():
+    model = keras.Sequential([keras.layers.Dense(2)])
+    assert _compat.model_supports_jit(model)
+    model.layers[0].supports_jit = False
+    assert not _compat.model_supports_jit(model)
 
 
 def test_forgotten_variables_get_no_values():

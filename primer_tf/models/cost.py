@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 from primer_tf.gin_config.presets import format_table, preset_arguments, preset_names
 from primer_tf.keywords import check_keywords
@@ -36,7 +38,7 @@ class ModelCost:
     activation_values: int
 
 
-def model_cost(arguments, sequence_length=None):
+def model_cost(arguments: Mapping[str, Any], sequence_length: int | None = None) -> ModelCost:
     """Returns the cost of a `PrimerBackbone` with its head.
 
     Args:
@@ -53,6 +55,7 @@ def model_cost(arguments, sequence_length=None):
     Example:
 
     >>> model_cost({"num_layers": 12, "hidden_dim": 768, "num_heads": 12}).train_flops
+    601528320
     """
     parameters = inspect.signature(PrimerBackbone.__init__).parameters.values()
     a = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -89,7 +92,7 @@ def model_cost(arguments, sequence_length=None):
     )
 
 
-def cost_table():
+def cost_table() -> str:
     """Returns what each preset costs, as a table; see `ModelCost`."""
     rows = [("gin file", "parameters", "train MFLOPs", "decode MFLOPs", "activations KiB")]
     for name in preset_names():

@@ -9,8 +9,10 @@ from keras import ops
 
 from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
+from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.losses import NextTokenLoss
 from primer_tf.optimizers import T5Adafactor
+from primer_tf.samplers import GreedySampler
 from tests.models.small_models import make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,6 +130,22 @@ def test_a_sampler_is_seen_without_compile(change):
         model.sampler.k, model.sampler.temperature = 300, 50.0
     drawn = model.generate(dict(PROMPTS), stop_token_ids=None)["token_ids"]
     assert (drawn[:, 4:] != greedy[:, 4:]).any()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others ask for no choice")
+@pytest.mark.parametrize("jit_compile, expected", [("auto", True), (False, False), (True, True)])
+def test_generation_is_compiled_by_its_own_choice(jit_compile, expected):
+    class Sampler(GreedySampler):
+        def compute_probabilities(self, logits):
+            seen.append((compiled_by_xla(), model.jit_compile))
+            return super().compute_probabilities(logits)
+
+    seen = []
+    model = make_model("primer_ez", None, num_layers=1)
+    model.compile(jit_compile=jit_compile, sampler=Sampler())
+    training = model.jit_compile
+    model.generate(dict(PROMPTS), stop_token_ids=None)
+    assert set(seen) == {(expected, training)}
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")

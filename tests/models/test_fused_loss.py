@@ -11,7 +11,7 @@ from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerCausalLM
-from primer_tf.models.fused_loss import FUSED_LOSS
+from primer_tf.models.hidden_states_trainer import HiddenStatesTrainer
 from tests.models.small_models import make_model
 
 IDS = np.random.default_rng(0).integers(3, 290, (8, 24)).astype("int32")
@@ -229,10 +229,11 @@ def test_labels_out_of_range(model_and_weights, run, label):
         loss()
     # Without that check, the loss is NaN instead of a plausible number.
     arguments = {"y_pred": model(INPUTS), "y": y, "sample_weight": sample_weight}
-    fused = {**arguments, "x": {**INPUTS, FUSED_LOSS: y}, "y_pred": model.backbone(INPUTS)}
+    fused = {**arguments, "y_pred": model.backbone(INPUTS)}
     for training in (False, True):
-        for each in (arguments, fused):
-            assert np.isnan(float(model.compute_loss(**each, training=training)))
+        assert np.isnan(float(model.compute_loss(**arguments, training=training)))
+        trainer = HiddenStatesTrainer(model, [])
+        assert np.isnan(float(trainer.compute_loss(**fused, training=training)))
     sample_weight[2, 5] = 0.0
     ignored = loss()
     model.set_weights(weights)
