@@ -5,8 +5,8 @@ import inspect
 
 from primer_tf.gin_config.presets import format_table, preset_arguments, preset_names
 from primer_tf.keywords import check_keywords
-from primer_tf.layers.sublayer import check_block, get_sublayer
 from primer_tf.models.primer_backbone import PrimerBackbone
+from primer_tf.sublayers import check_block, get_sublayer
 
 
 @dataclasses.dataclass(frozen=True)

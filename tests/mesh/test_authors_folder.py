@@ -72,7 +72,7 @@ def test_what_the_files_say_to_keras(folder, monkeypatch):
         "unsupervised.preprocessors = [@preprocessors.reduce_concat_tokens]",
         "select_random_chunk.max_length = 512",
     ):
-        with pytest.raises(UserError, match=f"cannot honour {binding.split(' ')[0]}"):
+        with pytest.raises(UserError, match=f"does not support {binding.split(' ')[0]}"):
             run_arguments(resolved("train", binding))
 
 
