@@ -109,7 +109,7 @@ MODEL: dict[str, Rules] = {
 }
 
 
-# What `build_model` gives a language model itself, whatever is bound.
+# Arguments that `build_model` sets itself for a language model, so that bindings have no effect.
 OVERRIDDEN = {
     UNITRANSFORMER: (
         "autoregressive",
@@ -122,8 +122,8 @@ OVERRIDDEN = {
 }
 
 
-# How a model is run, laid out over devices, fed, decoded and scored in the T5 codebase. None of it
-# changes the function that a model computes.
+# How the T5 codebase runs a model: devices, data, training, decoding and scores. None of it changes
+# the function that a model computes.
 RUNS: dict[str, Rules] = {
     RUN: {
         **_arguments(

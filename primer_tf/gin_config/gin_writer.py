@@ -1,7 +1,7 @@
 """From the arguments of a `PrimerBackbone` to the gin file of the same Mesh TensorFlow model.
 
-The inverse of `model_arguments`, by the same rules. The file stands alone: it includes no other, so
-it means the same wherever it lies.
+The inverse of `model_arguments`, by the same rules. The file includes no other, so it means the
+same in any folder.
 """
 
 from collections.abc import Iterable
@@ -86,7 +86,7 @@ def _decoder(arguments: Arguments) -> dict[str, object]:
     bindings: dict[str, Any] = {
         "utils.run.sequence_length": {"inputs": 1, "targets": length},
         "Unitransformer.max_length": length,
-        # Exactly these rows, whatever vocabulary T5 is given.
+        # Exactly these rows, for any vocabulary of T5.
         "Unitransformer.vocab_divisor": arguments["vocabulary_size"],
     }
     for name in (known.UNITRANSFORMER, known.INITIALIZER, known.POSITION_BUCKET):

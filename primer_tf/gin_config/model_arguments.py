@@ -47,8 +47,8 @@ def backbone_arguments(bindings: ResolvedBindings) -> dict[str, Any]:
         bindings: `ResolvedBindings`.
 
     Returns:
-        Dict of arguments; those that are not in it are at their defaults. The number of rows of
-        the embedding comes from the macro `vocabulary_size`, where there is one.
+        Dict of arguments; those left out are at their defaults. The number of rows of the embedding
+        comes from the macro `vocabulary_size`, if there is one.
 
     Raises:
         UserError: The Keras model does not support a binding.
@@ -68,7 +68,7 @@ def loss_arguments(bindings: ResolvedBindings) -> dict[str, float]:
 
 
 class _Reader:
-    """Collects arguments, each with the place it comes from."""
+    """Collects arguments, each with the binding that it comes from."""
 
     def __init__(self, bindings: ResolvedBindings):
         self.bindings = bindings
@@ -91,7 +91,7 @@ class _Reader:
         rule: Any,
         value_of: Callable[[str], Any],
     ) -> None:
-        """Checks an argument of a configurable, and sets what its rule says of the backbone.
+        """Checks an argument of a configurable, and sets the backbone's by its rule.
 
         Args:
             name: Full name of the configurable.
@@ -167,7 +167,7 @@ class _Reader:
                 self.read(name, argument, rule, value_of)
 
     def read_layer_stack(self) -> None:
-        """Reads what stands around each layer of a block, and around the blocks."""
+        """Reads normalization, placement, dropout and gradient checkpointing."""
         stack = self.bindings.value(known.MAKE_LAYER_STACK, "layer_stack_cls").name
         where = self.bindings.where(known.MAKE_LAYER_STACK, "layer_stack_cls")
         if stack not in (known.LAYER_STACK, known.PRE_POST_NORM_LAYER_STACK):
@@ -193,7 +193,7 @@ class _Reader:
 
     def _read_sublayer_list(self, part: str, names: list[str], origin: str) -> None:
         """Reads normalization, its placement and dropout from a list of sublayers."""
-        # Padding is masked inside the layers that could see it.
+        # Keras masks padding inside the layers that mix positions.
         steps = [name for name in names if name != known.MASK_PADDING]
         dropout = known.DROPOUT in steps
         if dropout:

@@ -1,4 +1,4 @@
-"""The bindings of gin files, looked up by configurable and argument as gin itself would."""
+"""The value of each argument of a configurable, looked up in bindings as gin itself would."""
 
 import difflib
 import logging
@@ -16,7 +16,7 @@ _log = logging.getLogger("primer_tf").warning
 
 
 class ResolvedBindings:
-    """What each argument of each known configurable is bound to.
+    """The values that gin files bind to the arguments of known configurables.
 
     Some bindings have no effect in Mesh TensorFlow when it builds a language model: those for a
     scope, such as `encoder/`, and those of arguments that its `build_model` sets itself, such as
@@ -201,7 +201,7 @@ def _is_like(value: Any, default: Any) -> bool:
                 and len(value) == len(default)
                 and all(map(_is_like, value, default))
             )
-    return True  # `None` says nothing
+    return True  # a default of `None` allows any value
 
 
 def _suggestion(word: str, words: Iterable[str]) -> str:

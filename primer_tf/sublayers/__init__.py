@@ -8,10 +8,15 @@ converter read the entries.
 Nothing here imports TensorFlow or Keras before a model is built.
 """
 
-from primer_tf.sublayers.attention import ATTENTION
-from primer_tf.sublayers.double_heads_attention import DOUBLE_HEADS_ATTENTION
-from primer_tf.sublayers.evolved_convolution import EVOLVED_CONVOLUTION
-from primer_tf.sublayers.feed_forward import FEED_FORWARD
+# Each of these registers its kind.
+from primer_tf.sublayers import (  # noqa: F401
+    attention,
+    double_heads_attention,
+    evolved_convolution,
+    feed_forward,
+    switch_feed_forward,
+    synthesizer_attention,
+)
 from primer_tf.sublayers.gin_arguments import Arguments, BackboneArgument, Only, Translated
 from primer_tf.sublayers.mesh_layer import MeshLayer
 from primer_tf.sublayers.registry import (
@@ -24,16 +29,8 @@ from primer_tf.sublayers.registry import (
     register_sublayer,
     sublayer_names,
 )
-from primer_tf.sublayers.switch_feed_forward import SWITCH_FEED_FORWARD
-from primer_tf.sublayers.synthesizer_attention import SYNTHESIZER_ATTENTION
 
 __all__ = [
-    "ATTENTION",
-    "DOUBLE_HEADS_ATTENTION",
-    "EVOLVED_CONVOLUTION",
-    "FEED_FORWARD",
-    "SWITCH_FEED_FORWARD",
-    "SYNTHESIZER_ATTENTION",
     "Arguments",
     "BackboneArgument",
     "LayerCost",

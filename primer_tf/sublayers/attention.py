@@ -53,7 +53,7 @@ def _read_kernel_size(kernel_size, value_of):
     return {"kernel_size": kernel_size}
 
 
-ATTENTION = register_sublayer(
+register_sublayer(
     Sublayer(
         name="attention",
         layer=_layer,

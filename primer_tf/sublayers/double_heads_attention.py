@@ -32,7 +32,7 @@ def _check(arguments):
         )
 
 
-DOUBLE_HEADS_ATTENTION = register_sublayer(
+register_sublayer(
     Sublayer(
         name="double_heads_attention",
         layer=_layer,

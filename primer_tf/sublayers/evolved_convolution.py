@@ -60,7 +60,7 @@ def _variables(arguments):
     return names
 
 
-EVOLVED_CONVOLUTION = register_sublayer(
+register_sublayer(
     Sublayer(
         name="evolved_convolution",
         layer=_layer,

@@ -42,7 +42,7 @@ def _variables(arguments):
     return {f"{k}/{part}": f"{m}/{part}" for k, m in layers.items() for part in ("kernel", "bias")}
 
 
-FEED_FORWARD = register_sublayer(
+register_sublayer(
     Sublayer(
         name="feed_forward",
         layer=_layer,

@@ -75,7 +75,7 @@ def _write_z_loss(arguments):
     return z_loss / balance
 
 
-SWITCH_FEED_FORWARD = register_sublayer(
+register_sublayer(
     Sublayer(
         name="switch_feed_forward",
         layer=_layer,

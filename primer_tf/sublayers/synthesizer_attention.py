@@ -42,7 +42,7 @@ def _variables(arguments):
     return {**PROJECTIONS, "synthetic_scores": "R"}
 
 
-SYNTHESIZER_ATTENTION = register_sublayer(
+register_sublayer(
     Sublayer(
         name="synthesizer_attention",
         layer=_layer,
