@@ -1,6 +1,5 @@
 """Causal multi-head self-attention as in T5."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,7 +11,6 @@ from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.dense import Dense, join_kernels
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.layers.sublayer import LayerCost, MeshVariables, Sublayer, register_sublayer
 from primer_tf.layers.t5_relative_position_bias import skew_distances
 from primer_tf.types import Cache, Config, Shape, Tensor
 
@@ -275,84 +273,3 @@ class CausalSelfAttention(PositionMixingLayer):
             "dropout": self.dropout,
             "initializer_scale": self.initializer_scale,
         }
-
-
-def attention_cost(
-    channels: int,
-    heads: int,
-    head_dim: int,
-    kernel_size: int | None = None,
-    shared: bool = False,
-    learned_scores: int = 0,
-) -> LayerCost:
-    """Returns the `LayerCost` of self-attention.
-
-    Args:
-        channels: Channels of the hidden states, `C`.
-        heads: Number of heads, `H`.
-        head_dim: Channels of a head, `D`.
-        kernel_size: Width of the convolutions after the projections; `None` for none.
-        shared: Whether queries are projected from the keys.
-        learned_scores: Number of weights that are scores themselves.
-    """
-    inner = heads * head_dim
-    streams = 2 if shared else 3
-    taps = streams * (kernel_size or 0) * inner
-    products = streams * channels * inner + inner * channels + (inner * inner if shared else 0)
-    return LayerCost(
-        parameters=products + taps + learned_scores,
-        flops=2 * (products + taps),
-        # Q, K, V, the outputs of the convolutions, and the weighted values.
-        activations=(3 + (streams if kernel_size else 0) + 1) * inner,
-        # Scores, and sums of values.
-        flops_per_key=2 * 2 * inner,
-        activations_per_key=heads,
-        cache_values=(2 + (streams if kernel_size else 0)) * inner,
-    )
-
-
-def attention_axes(arguments: Mapping[str, Any]) -> dict[str, tuple[str | None, ...]]:
-    """Returns the logical axes of the projections."""
-    inputs = ("query_key", "value") if arguments["shared_query_key"] else ("query", "key", "value")
-    axes: dict[str, tuple[str | None, ...]] = {
-        f"{name}/kernel": ("hidden", "heads") for name in inputs
-    }
-    if arguments["shared_query_key"]:
-        axes["query/kernel"] = (None, "heads")
-    return {**axes, "attention_output/kernel": ("heads", "hidden")}
-
-
-# The projections by their names in Mesh TensorFlow.
-MESH_PROJECTIONS = {
-    "query/kernel": "q",
-    "key/kernel": "k",
-    "value/kernel": "v",
-    "attention_output/kernel": "o",
-}
-_UNSHARED = {"shared_query_key": False}
-
-
-def _check_double_heads(arguments):
-    if arguments["head_dim"] % 2:
-        raise ValueError(
-            "Double-heads attention halves `head_dim`, which must be even; received "
-            f"{arguments['head_dim']}."
-        )
-
-
-DOUBLE_HEADS_ATTENTION = register_sublayer(
-    Sublayer(
-        name="double_heads_attention",
-        layer=lambda a: (
-            CausalSelfAttention,
-            {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2},
-        ),
-        cost=lambda a: attention_cost(a["hidden_dim"], 2 * a["num_heads"], a["head_dim"] // 2),
-        axes=lambda a: attention_axes(_UNSHARED),
-        num_heads=lambda a: 2 * a["num_heads"],
-        check=_check_double_heads,
-        mesh=lambda a: MeshVariables(
-            "DoubleHeadsAttentionLayer/double_heads_attention", MESH_PROJECTIONS
-        ),
-    )
-)

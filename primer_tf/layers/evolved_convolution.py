@@ -11,7 +11,6 @@ from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
-from primer_tf.layers.sublayer import LayerCost, MeshVariables, Sublayer, register_sublayer
 from primer_tf.types import Cache, Config, Shape, Tensor
 
 
@@ -147,62 +146,3 @@ class EvolvedConvolution(PositionMixingLayer):
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "dropout": self.dropout}
-
-
-# Width of each of the three convolutions, with its scope in Mesh TensorFlow.
-_CONVOLUTIONS = {
-    "left": (11, "sep_conv11x1"),
-    "right": (7, "sep_conv7x1_1"),
-    "output": (7, "sep_conv7x1_2"),
-}
-
-
-def _cost(arguments):
-    channels = arguments["hidden_dim"]
-    taps = 11 * channels + 7 * channels + 7 * 2 * channels
-    products = channels * 2 * channels + channels * (channels // 2) + 2 * channels * channels
-    biases = channels + 2 * channels + channels + channels // 2 + 2 * channels + channels
-    return LayerCost(
-        parameters=taps + products + biases + 2 * 2 * channels,
-        flops=2 * (taps + products),
-        # Of each convolution the input and what its two parts exchange; around the norm.
-        activations=channels + 2 * channels + 2 * channels + 3 * 2 * channels + 2 * channels,
-        cache_values=3 * channels,
-    )
-
-
-def _axes(arguments):
-    axes = {"norm/gamma": ("mlp",), "norm/beta": ("mlp",)}
-    for name, (width, _) in _CONVOLUTIONS.items():
-        inputs, outputs = ("mlp", "hidden") if name == "output" else ("hidden", "mlp")
-        axes[f"{name}/depthwise_bias"] = (inputs,)
-        axes |= {f"{name}/depthwise/tap_{shift}": (inputs,) for shift in range(width)}
-        axes[f"{name}/pointwise/kernel"] = (inputs, outputs)
-        axes[f"{name}/pointwise/bias"] = (outputs,)
-    return axes
-
-
-def _mesh(arguments):
-    norm = "layer_prepostprocess/layer_norm/layer_norm_"
-    names = {"norm/gamma": norm + "scale", "norm/beta": norm + "bias"}
-    for name, (width, scope) in _CONVOLUTIONS.items():
-        conv = f"{scope}/separable_conv1d"
-        depthwise = f"{conv}/depthwise_conv_hack/depthwise_dense_"
-        names[f"{name}/depthwise_bias"] = f"{depthwise}0/bias"
-        for shift in range(width):
-            # Mesh TensorFlow counts its taps from the earliest position.
-            names[f"{name}/depthwise/tap_{shift}"] = f"{depthwise}{width - 1 - shift}/kernel"
-        for part in ("kernel", "bias"):
-            names[f"{name}/pointwise/{part}"] = f"{conv}/pointwise_dense/{part}"
-    return MeshVariables("DecoderConvolutionalLayer", names)
-
-
-EVOLVED_CONVOLUTION = register_sublayer(
-    Sublayer(
-        name="evolved_convolution",
-        layer=lambda a: (EvolvedConvolution, {}),
-        cost=_cost,
-        axes=_axes,
-        mesh=_mesh,
-    )
-)

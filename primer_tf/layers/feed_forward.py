@@ -10,13 +10,6 @@ from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.dense import Dense
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.layers.sublayer import (
-    LayerCost,
-    MeshVariables,
-    Sublayer,
-    pick,
-    register_sublayer,
-)
 from primer_tf.types import Activation, Cache, Config, Shape, Tensor
 
 
@@ -141,47 +134,3 @@ class FeedForward(DecoderLayer):
             "dropout": self.dropout,
             "initializer_scale": self.initializer_scale,
         }
-
-
-def _cost(arguments):
-    channels, width = arguments["hidden_dim"], arguments["intermediate_dim"]
-    hidden = 2 if arguments["gated"] else 1
-    products = (hidden + 1) * channels * width
-    return LayerCost(
-        parameters=products + hidden * width + channels,
-        flops=2 * products,
-        # Each hidden layer, its activation, and the product of the two if there are two.
-        activations=(4 if arguments["gated"] else 2) * width,
-    )
-
-
-def _axes(arguments):
-    hidden = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
-    return {
-        **{f"{name}/kernel": ("hidden", "mlp") for name in hidden},
-        **{f"{name}/bias": ("mlp",) for name in hidden},
-        "output/kernel": ("mlp", "hidden"),
-        "output/bias": ("hidden",),
-    }
-
-
-def _mesh(arguments):
-    layers = {"intermediate": "wi", "output": "wo"}
-    if arguments["gated"]:
-        layers = {"intermediate": "wi_0", "linear": "wi_1", "output": "wo"}
-    names = {f"{k}/{part}": f"{m}/{part}" for k, m in layers.items() for part in ("kernel", "bias")}
-    return MeshVariables("DenseReluDense", names)
-
-
-FEED_FORWARD = register_sublayer(
-    Sublayer(
-        name="feed_forward",
-        layer=lambda a: (
-            FeedForward,
-            pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
-        ),
-        cost=_cost,
-        axes=_axes,
-        mesh=_mesh,
-    )
-)

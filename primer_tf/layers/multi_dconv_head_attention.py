@@ -7,14 +7,10 @@ from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D, extend_history
 from primer_tf.layers.causal_self_attention import (
-    MESH_PROJECTIONS,
     CausalSelfAttention,
-    attention_axes,
-    attention_cost,
 )
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.shape_checks import check_positive
-from primer_tf.layers.sublayer import MeshVariables, Sublayer, pick, register_sublayer
 from primer_tf.types import Cache, Config, Shape, Tensor
 
 
@@ -108,49 +104,3 @@ class MultiDConvHeadAttention(CausalSelfAttention):
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "kernel_size": self.kernel_size}
-
-
-def _layer(arguments):
-    options = ("num_heads", "head_dim", "shared_query_key", "initializer_scale")
-    if arguments["kernel_size"] is None:
-        return CausalSelfAttention, pick(arguments, *options)
-    return MultiDConvHeadAttention, pick(arguments, *options, "kernel_size")
-
-
-def _streams(arguments):
-    """Returns the projections that are convolved, with the letters of Mesh TensorFlow."""
-    if arguments["kernel_size"] is None:
-        return {}
-    if arguments["shared_query_key"]:
-        return {"query_key": "qk", "value": "v"}
-    return {"query": "q", "key": "k", "value": "v"}
-
-
-def _taps(arguments):
-    return {
-        f"{stream}_conv/tap_{shift}": f"{letter}_dconv/conv_{shift}"
-        for stream, letter in _streams(arguments).items()
-        for shift in range(arguments["kernel_size"])
-    }
-
-
-def _mesh(arguments):
-    if arguments["kernel_size"] is None and not arguments["shared_query_key"]:
-        return MeshVariables("SelfAttention", MESH_PROJECTIONS)
-    shared = {"query_key/kernel": "q", "query/kernel": "q_solo_project/kernel"}
-    names = {**MESH_PROJECTIONS, **(shared if arguments["shared_query_key"] else {})}
-    return MeshVariables("MDHA", {**names, **_taps(arguments)})
-
-
-ATTENTION = register_sublayer(
-    Sublayer(
-        name="attention",
-        layer=_layer,
-        cost=lambda a: attention_cost(
-            a["hidden_dim"], a["num_heads"], a["head_dim"], a["kernel_size"], a["shared_query_key"]
-        ),
-        axes=lambda a: {**attention_axes(a), **{path: ("heads",) for path in _taps(a)}},
-        num_heads=lambda a: a["num_heads"],
-        mesh=_mesh,
-    )
-)

@@ -11,13 +11,6 @@ from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.expert_dispatch import combine, dispatch, smaller_size
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.layers.sublayer import (
-    LayerCost,
-    MeshVariables,
-    Sublayer,
-    pick,
-    register_sublayer,
-)
 from primer_tf.types import Activation, Cache, Config, Shape, Tensor
 
 # Number of tokens of one expert that are computed together in decoding.
@@ -324,51 +317,3 @@ class SwitchFeedForward(PositionMixingLayer):
             "router_z_loss": self.router_z_loss,
             "initializer_scale": self.initializer_scale,
         }
-
-
-def _cost(arguments):
-    channels, width = arguments["hidden_dim"], arguments["intermediate_dim"]
-    experts, gated = arguments["num_experts"], arguments["gated"]
-    expert = (3 if gated else 2) * channels * width
-    router = channels * experts
-    # Inputs and outputs of the experts are copies, for as many tokens as they have room for.
-    copies = round(arguments["capacity_factor"] * ((4 if gated else 2) * width + 2 * channels))
-    return LayerCost(
-        parameters=experts * expert + router,
-        flops=2 * (expert + router),
-        activations=3 * experts + copies,
-        inactive=(experts - 1) * expert,
-    )
-
-
-def _axes(arguments):
-    names = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
-    return {
-        "router_kernel": ("hidden", None),
-        **{f"{name}_kernel": ("experts", "hidden", "mlp") for name in names},
-        "output_kernel": ("experts", "mlp", "hidden"),
-    }
-
-
-def _mesh(arguments):
-    kernels = {"intermediate": "wi"}
-    if arguments["gated"]:
-        kernels = {"intermediate": "wi_0", "linear": "wi_1"}
-    names = {f"{k}_kernel": f"{m}/kernel" for k, m in {**kernels, "output": "wo"}.items()}
-    return MeshVariables("MoE1D", {"router_kernel": "switch_gating/kernel", **names})
-
-
-_OPTIONS = (
-    "intermediate_dim num_experts activation gated capacity_factor eval_capacity_factor "
-    "min_expert_capacity group_size router_jitter load_balance_loss router_z_loss "
-    "initializer_scale"
-)
-SWITCH_FEED_FORWARD = register_sublayer(
-    Sublayer(
-        name="switch_feed_forward",
-        layer=lambda a: (SwitchFeedForward, pick(a, *_OPTIONS.split())),
-        cost=_cost,
-        axes=_axes,
-        mesh=_mesh,
-    )
-)

@@ -6,15 +6,11 @@ import keras
 from keras import ops
 
 from primer_tf.layers.causal_self_attention import (
-    MESH_PROJECTIONS,
     CausalSelfAttention,
-    attention_axes,
-    attention_cost,
 )
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive
-from primer_tf.layers.sublayer import MeshVariables, Sublayer, pick, register_sublayer
 from primer_tf.layers.t5_relative_position_bias import skew_distances
 from primer_tf.types import Config, Shape, Tensor
 
@@ -102,36 +98,3 @@ class SynthesizerAttention(CausalSelfAttention):
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "max_length": self.max_length}
-
-
-def _check_length(arguments):
-    longest, positions = arguments["max_sequence_length"], arguments["synthesizer_length"]
-    if longest > positions:
-        raise ValueError(
-            f"`max_sequence_length` {longest} is beyond the {positions} positions for which "
-            "Synthesizer attention has learned scores (`synthesizer_length`)."
-        )
-
-
-SYNTHESIZER_ATTENTION = register_sublayer(
-    Sublayer(
-        name="synthesizer_attention",
-        layer=lambda a: (
-            SynthesizerAttention,
-            {**pick(a, "num_heads", "head_dim"), "max_length": a["synthesizer_length"]},
-        ),
-        cost=lambda a: attention_cost(
-            a["hidden_dim"],
-            a["num_heads"],
-            a["head_dim"],
-            learned_scores=a["num_heads"] * a["synthesizer_length"] ** 2,
-        ),
-        axes=lambda a: {
-            **attention_axes({"shared_query_key": False}),
-            "synthetic_scores": (None, "heads", None),
-        },
-        num_heads=lambda a: a["num_heads"],
-        check=_check_length,
-        mesh=lambda a: MeshVariables("Synthesizer", {**MESH_PROJECTIONS, "synthetic_scores": "R"}),
-    )
-)

@@ -2,13 +2,11 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
-from typing import Any
 
 from primer_tf.gin_config.presets import format_table, preset_arguments, preset_names
 from primer_tf.keywords import check_keywords
-from primer_tf.layers.sublayer import check_block, get_sublayer
 from primer_tf.models.primer_backbone import PrimerBackbone
+from primer_tf.sublayers import Arguments, check_block, get_sublayer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +36,19 @@ class ModelCost:
     activation_values: int
 
 
-def model_cost(arguments: Mapping[str, Any], sequence_length: int | None = None) -> ModelCost:
+def model_cost(arguments: Arguments, sequence_length: int | None = None) -> ModelCost:
     """Returns the cost of a `PrimerBackbone` with its head.
 
     Args:
-        arguments: Dict of arguments of `PrimerBackbone`; the others are at their defaults.
-        sequence_length: Tokens in a sequence, each of which attends to as many keys: those of the
-            future are computed and masked. Default: `max_sequence_length`.
+        arguments: Arguments of `PrimerBackbone`; those left out are at their defaults.
+        sequence_length: Tokens in a sequence. Each attends to as many keys, as those of the future
+            are computed and masked. Defaults to `max_sequence_length`.
 
     Returns:
         A `ModelCost`.
 
     Raises:
-        ValueError: Arguments that the backbone would not take either.
+        ValueError: `PrimerBackbone` does not take the arguments.
 
     Example:
 

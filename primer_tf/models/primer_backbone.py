@@ -10,8 +10,8 @@ from primer_tf.gin_config.presets import preset_arguments, preset_names
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import DecoderStack
 from primer_tf.layers.layer import freeze_sublayers
-from primer_tf.layers.sublayer import check_block, make_sublayer
 from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
+from primer_tf.sublayers import check_block, make_sublayer
 from primer_tf.types import Config, DType, StrPath
 
 # Arguments of Keras' models besides inputs and outputs.

@@ -156,7 +156,7 @@ def test_an_operative_configuration_of_another_attention(capsys, as_published, t
     with open(as_published / "operative_config.gin", "a") as file:
         file.write("MDHA.shared_kv = True\n")
     line = mesh_to_keras_fails(capsys, None, tmp_path, model_dir=as_published)
-    assert "MDHA.shared_kv = True; it must be False" in line
+    assert "does not support MDHA.shared_kv = True; it must be False" in line
 
 
 def test_a_circular_include(capsys, primer, tmp_path):

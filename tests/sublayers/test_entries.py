@@ -5,7 +5,7 @@ import math
 import keras
 import pytest
 
-from primer_tf.layers.sublayer import (
+from primer_tf.sublayers import (
     Sublayer,
     get_sublayer,
     make_sublayer,
@@ -67,7 +67,7 @@ def test_declaration_describes_the_layer(name, options):
     assert {path: len(shape) for path, shape in shapes.items()} == {
         path: len(axes) for path, axes in kind.axes(arguments).items()
     }
-    assert shapes.keys() <= kind.mesh(arguments).names.keys()
+    assert shapes.keys() <= kind.mesh_layer(arguments).variables(arguments).keys()
     cost = kind.cost(arguments)
     assert cost.parameters == layer.count_params()
     assert cost.cache_values == cache_size(layer, 8) - cache_size(layer, 7)
