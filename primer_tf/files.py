@@ -13,6 +13,8 @@ from primer_tf.errors import UserError
 
 # The names of what is being written start so; a killed process leaves such files behind.
 PARTIAL = ".partial-"
+# The file in a folder that its writer holds.
+LOCK = ".lock"
 
 
 class DamagedFileError(Exception):
@@ -57,7 +59,7 @@ def atomic_write(path, content):
     if isinstance(content, str):
         content = content.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{PARTIAL}{path.name}-{os.getpid()}")
+    temporary = path.parent / f"{PARTIAL}{path.name}-{os.getpid()}"
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -122,6 +124,8 @@ def tensorflow_writes(path):
 def sole_writer(directory):
     """Keeps other processes from writing a folder, and removes what killed ones left half-written.
 
+    Folders inside that have a writer of their own are left alone.
+
     Args:
         directory: The folder; created if needed.
 
@@ -130,7 +134,7 @@ def sole_writer(directory):
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w", encoding="utf-8") as lock:
+    with open(directory / LOCK, "w", encoding="utf-8") as lock:
         try:
             # The kernel lets go of it when the process ends, however it ends.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,9 +142,14 @@ def sole_writer(directory):
             raise UserError(
                 f"Another process is writing {directory}; wait for it or choose another folder."
             ) from error
-        for partial in directory.rglob(f"{PARTIAL}*"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            else:
-                partial.unlink()
+        _remove_partial(directory)
         yield
+
+
+def _remove_partial(directory):
+    for path in list(directory.iterdir()):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if path.name.startswith(PARTIAL):
+            shutil.rmtree(path) if is_folder else path.unlink()
+        elif is_folder and not (path / LOCK).exists():
+            _remove_partial(path)

@@ -24,6 +24,10 @@ ESCAPES = {
 # SentencePiece skips lines of more bytes than 4,192, and makes little of words as long as that.
 MAX_CHARACTERS = 1000
 
+# SentencePiece starts from as many candidates (`seed_sentencepiece_size`). Asked for many more
+# pieces than that it does not stop.
+MAX_SIZE = 1_000_000
+
 # SentencePiece skips lines with this character, its own mark of unknown ones.
 RESERVED = "\u2585"
 
@@ -36,7 +40,7 @@ def train_vocabulary(documents, size=8000):
 
     Args:
         documents: List of strings.
-        size: Number of pieces, the special ones included.
+        size: Number of pieces, the special ones included; at most 1,000,000.
 
     Returns:
         The SentencePiece model, as bytes.
@@ -44,6 +48,10 @@ def train_vocabulary(documents, size=8000):
     Raises:
         UserError: The text cannot fill a vocabulary of this size.
     """
+    if size > MAX_SIZE:
+        raise UserError(
+            f"Cannot train a vocabulary of {size} pieces: at most {MAX_SIZE:,} are possible."
+        )
     sentencepiece.set_min_log_level(WARNINGS)  # `minloglevel` below does not reach all of it
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +127,7 @@ def read_vocabulary(path):
     sentencepiece.set_min_log_level(WARNINGS)
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: its message quotes the file
         raise UserError(f"{path} is not a SentencePiece model.") from error
     if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
         raise UserError(

@@ -55,13 +55,13 @@ class Evaluator:
         model: A `PrimerCausalLM`.
         chunks: The text as `TokenChunks`.
         num_bytes: Length of the text in bytes.
-        batch_size: Chunks evaluated at a time.
+        batch_size: Chunks evaluated at a time; a batch never has more than there are.
     """
 
     def __init__(self, model, chunks, num_bytes, batch_size):
         self.chunks = chunks
         self.num_bytes = num_bytes
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, chunks.evaluation_steps(1))
         self.sums = RowSums(model)
         self.sums.compile(jit_compile=jit_compile_by_default())
 

@@ -19,9 +19,9 @@ def check_rank(layer, name, shape, rank, axes):
 
 
 def check_positive(layer, name, value):
-    """Raises `ValueError` unless `value` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    """Raises `ValueError` unless `value` is an integer of at least 1 and below 2**31."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
         raise ValueError(
-            f"{type(layer).__name__} needs `{name}` to be an integer of at least 1; "
-            f"received {value!r}."
+            f"{type(layer).__name__} needs `{name}` to be an integer of at least 1 and below "
+            f"2**31; received {value!r}."
         )

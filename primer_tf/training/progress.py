@@ -7,7 +7,14 @@ from pathlib import Path
 
 import keras
 
+from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, tensorflow_writes
+
+# Of `history.csv`.
+COLUMNS = (
+    *("step", "loss", "validation_loss", "perplexity", "accuracy", "bits_per_byte"),
+    "tokens_per_second",
+)
 
 
 class Progress(keras.callbacks.Callback):
@@ -62,19 +69,17 @@ class History:
     Args:
         directory: Folder of the run.
         start_step: Later rows of an existing file are dropped: a resumed run writes them again.
+
+    Raises:
+        UserError: The existing file is damaged.
     """
 
     def __init__(self, directory, start_step=0):
         import tensorflow as tf
 
         self.path = Path(directory) / "history.csv"
-        self.rows = []
-        if self.path.exists():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    values = {key: float(value) for key, value in row.items()}
-                    if values["step"] <= start_step:
-                        self.rows.append({**values, "step": int(values["step"])})
+        rows = _read_rows(self.path) if self.path.exists() else []
+        self.rows = [row for row in rows if row["step"] <= start_step]
         self._logs = Path(directory) / "tensorboard"
         with tensorflow_writes(self._logs):
             self._writer = tf.summary.create_file_writer(str(self._logs))
@@ -129,3 +134,14 @@ class History:
         figure.savefig(image, format="png", dpi=120)
         plt.close(figure)
         atomic_write(path, image.getvalue())
+
+
+def _read_rows(path):
+    """Returns the rows of a `history.csv`: dicts of numbers."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(file)]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    # Not UTF-8, not CSV, no such column, a row cut short, no number, no finite step.
+    except (ValueError, csv.Error, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged; delete it to go on without its rows.") from error
