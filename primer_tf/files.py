@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The prefix of files and folders that are still being written. A killed process leaves them behind.
 PARTIAL = ".partial-"
+# The file in a folder that its writer holds.
+LOCK = ".lock"
 
 
 class DamagedFileError(Exception):
@@ -64,7 +66,7 @@ def atomic_write(path: StrPath, content: str | bytes) -> None:
     if isinstance(content, str):
         content = content.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{PARTIAL}{path.name}-{os.getpid()}")
+    temporary = path.parent / f"{PARTIAL}{path.name}-{os.getpid()}"
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -135,6 +137,8 @@ def tensorflow_writes(path: StrPath) -> Iterator[None]:
 def sole_writer(directory: StrPath) -> Iterator[None]:
     """Locks a folder against other writers, and removes what killed writers left unfinished.
 
+    Folders inside that have a writer of their own are left alone.
+
     Args:
         directory: The folder, which is created if it does not exist.
 
@@ -143,7 +147,7 @@ def sole_writer(directory: StrPath) -> Iterator[None]:
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w", encoding="utf-8") as lock:
+    with open(directory / LOCK, "w", encoding="utf-8") as lock:
         try:
             # The kernel releases the lock when the process ends, however it ends.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,9 +155,14 @@ def sole_writer(directory: StrPath) -> Iterator[None]:
             raise UserError(
                 f"Another process is writing {directory}; wait for it or choose another folder."
             ) from error
-        for partial in directory.rglob(f"{PARTIAL}*"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            else:
-                partial.unlink()
+        _remove_partial(directory)
         yield
+
+
+def _remove_partial(directory):
+    for path in list(directory.iterdir()):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if path.name.startswith(PARTIAL):
+            shutil.rmtree(path) if is_folder else path.unlink()
+        elif is_folder and not (path / LOCK).exists():
+            _remove_partial(path)

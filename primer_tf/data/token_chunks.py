@@ -86,7 +86,7 @@ class TokenChunks:
         Returns:
             `TokenChunks`.
         """
-        padded = np.full((len(rows), sequence_length), PAD, np.int32)
+        padded = np.zeros((len(rows), sequence_length), np.int32)  # of the pad token
         for target, row in zip(padded, rows, strict=True):
             target[: len(row)] = row
         return cls(padded.reshape(-1), sequence_length, start_token_id)
@@ -122,14 +122,15 @@ class TokenChunks:
         self.check_length()
         step, epoch, order = start_step, -1, np.empty(0, int)
         while True:
-            rows = []
-            for index in range(step * batch_size, (step + 1) * batch_size):
+            # At once: if there is too little memory for it, that shows here.
+            targets = np.empty((batch_size, self.sequence_length), self.tokens.dtype)
+            for row, index in enumerate(range(step * batch_size, (step + 1) * batch_size)):
                 if index // self.num_chunks != epoch:
                     epoch = index // self.num_chunks
                     order = np.random.default_rng((seed, epoch)).permutation(self.num_chunks)
                 start = order[index % self.num_chunks] * self.sequence_length
-                rows.append(self.tokens[start : start + self.sequence_length])
-            yield self._example(np.stack(rows))
+                targets[row] = self.tokens[start : start + self.sequence_length]
+            yield self._example(targets)
             step += 1
 
     def evaluation_steps(self, batch_size: int) -> int:

@@ -25,6 +25,10 @@ ESCAPES = {
 # SentencePiece skips lines of more than 4,192 bytes, and learns little from words of that length.
 MAX_CHARACTERS = 1000
 
+# SentencePiece starts with this many candidates (`seed_sentencepiece_size`). It does not stop when
+# asked for many more pieces than that.
+MAX_SIZE = 1_000_000
+
 # SentencePiece skips lines with this character, which it uses for unknown pieces.
 RESERVED = "\u2585"
 
@@ -37,7 +41,7 @@ def train_vocabulary(documents: Iterable[str], size: int = 8000) -> bytes:
 
     Args:
         documents: The texts.
-        size: Number of pieces, including the special ones. Defaults to 8000.
+        size: Number of pieces, including the special ones, at most 1,000,000. Defaults to 8000.
 
     Returns:
         The SentencePiece model, as bytes.
@@ -45,6 +49,10 @@ def train_vocabulary(documents: Iterable[str], size: int = 8000) -> bytes:
     Raises:
         UserError: The text cannot fill a vocabulary of this size.
     """
+    if size > MAX_SIZE:
+        raise UserError(
+            f"Cannot train a vocabulary of {size} pieces: at most {MAX_SIZE:,} are possible."
+        )
     sentencepiece.set_min_log_level(WARNINGS)  # `minloglevel` below does not silence everything.
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +138,7 @@ def read_vocabulary(path: StrPath) -> bytes:
     sentencepiece.set_min_log_level(WARNINGS)
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: its message quotes the file
         raise UserError(f"{path} is not a SentencePiece model.") from error
     if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
         raise UserError(

@@ -68,7 +68,7 @@ class Evaluator:
         model: A `PrimerCausalLM`.
         chunks: The text, as `TokenChunks`.
         num_bytes: Length of the raw text in UTF-8.
-        batch_size: Number of chunks that are evaluated at a time.
+        batch_size: Number of chunks that are evaluated at a time, at most all of them.
 
     Example:
 
@@ -84,7 +84,7 @@ class Evaluator:
     ) -> None:
         self.chunks = chunks
         self.num_bytes = num_bytes
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, chunks.evaluation_steps(1))
         self.sums = RowSums(model)
         self.sums.compile(jit_compile=jit_compile_by_default())
 

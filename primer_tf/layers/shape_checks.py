@@ -28,9 +28,9 @@ def check_rank(layer: keras.layers.Layer, name: str, shape: Shape, rank: int, ax
 
 
 def check_positive(layer: keras.layers.Layer, name: str, value: Any) -> None:
-    """Raises `ValueError` unless `value` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    """Raises `ValueError` unless `value` is an integer of at least 1 and below 2**31."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
         raise ValueError(
-            f"{type(layer).__name__} needs `{name}` to be an integer of at least 1; "
-            f"received {value!r}."
+            f"{type(layer).__name__} needs `{name}` to be an integer of at least 1 and below "
+            f"2**31; received {value!r}."
         )

@@ -52,6 +52,7 @@ class T5RelativePositionBias(Layer):
         super().__init__(**kwargs)
         check_positive(self, "num_heads", num_heads)
         check_positive(self, "num_buckets", num_buckets)
+        check_positive(self, "max_distance", max_distance)
         if max_distance <= num_buckets // 2:
             raise ValueError(
                 f"T5RelativePositionBias needs `max_distance` above num_buckets / 2 = "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from primer_tf.errors import UserError
+from primer_tf.errors import UserError, errors_of
 from primer_tf.literal_paths import as_named, literal_file
 from primer_tf.types import StrPath
 
@@ -23,12 +23,15 @@ def latest(model_dir: StrPath) -> str | None:
     """Returns the newest checkpoint's path, or None if `model_dir` holds none.
 
     Raises:
-      UserError: If the folder names a newest checkpoint whose files are missing.
+      UserError: If the folder names a newest checkpoint whose files are missing, or the file that
+        names it cannot be read.
     """
-    state = tf.train.get_checkpoint_state(str(model_dir))
-    if state is None or not state.model_checkpoint_path:
-        return None
-    if not tf.io.gfile.exists(f"{state.model_checkpoint_path}.index"):
+    with errors_of(f"read {model_dir}/checkpoint"):
+        state = tf.train.get_checkpoint_state(str(model_dir))
+        if state is None or not state.model_checkpoint_path:
+            return None
+        is_there = tf.io.gfile.exists(f"{state.model_checkpoint_path}.index")
+    if not is_there:
         raise UserError(
             f"{model_dir}/checkpoint names {state.model_checkpoint_path} as the newest checkpoint, "
             "but its files are missing; restore them, or edit that file to name one that exists."
