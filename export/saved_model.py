@@ -24,6 +24,7 @@ class ServedPrimer(tf.Module):
     def __init__(self, model: PrimerCausalLM, max_length: int):
         super().__init__()
         self._generate_step = model.generate_step
+        assert model.preprocessor is not None  # `export_saved_model` checks it
         self._tokenizer = model.preprocessor.tokenizer
         self._max_length = max_length
         # A SavedModel finds variables and the vocabulary by following attributes.

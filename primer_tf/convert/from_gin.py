@@ -1,6 +1,7 @@
 """Builds the Keras model that the gin files of a Mesh TensorFlow model describe."""
 
 from collections.abc import Iterable
+from os import PathLike
 from typing import Any
 
 from primer_tf.gin_config import configurables as known
@@ -43,8 +44,8 @@ def from_gin(
 
     >>> model = primer_tf.from_gin("models/medium_primer.gin", bindings=["num_layers = 6"])
     """
-    files = [files] if isinstance(files, str) or not hasattr(files, "__iter__") else files
-    resolved = ResolvedBindings(gin_reader.read(files, bindings, location_prefixes))
+    names = [files] if isinstance(files, str | PathLike) else files
+    resolved = ResolvedBindings(gin_reader.read(names, bindings, location_prefixes))
     described = backbone_arguments(resolved)
     if resolved.is_bound(known.VARIABLE_DTYPE, "activation_dtype"):
         described["dtype"] = dtype_policy(resolved)

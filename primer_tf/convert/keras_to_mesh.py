@@ -39,9 +39,9 @@ def keras_to_mesh(
         UserError: If the preset is incomplete, Mesh TensorFlow has no counterpart of an activation
             or loss, or `model_dir` holds a checkpoint.
     """
-    model_dir = Path(model_dir)
-    if (model_dir / "checkpoint").exists():
-        raise UserError(f"{model_dir} holds checkpoints already; choose another folder.")
+    folder = Path(model_dir)
+    if (folder / "checkpoint").exists():
+        raise UserError(f"{folder} holds checkpoints already; choose another folder.")
     tokenizer = _tokenizer(preset_dir)
     backbone = without_values(
         lambda: PrimerBackbone.from_preset(str(preset_dir), load_weights=False)
@@ -50,13 +50,13 @@ def keras_to_mesh(
     parameters = f"# {backbone.count_params():,} parameters.\n"
     gin_text = parameters + gin_writer.write(backbone.get_config())
     step, slots = slots_of(preset_dir, backbone.weights, T5Adafactor())
-    with CheckpointWriter(model_dir, step) as checkpoint:
+    with CheckpointWriter(folder, step) as checkpoint:
         for (path, kind), slot in slots.items():
             checkpoint.add(names[path] + SLOTS[kind], slot)
         stream_weights(backbone, preset_dir, lambda p, value: checkpoint.add(names[p], value))
-        atomic_write(model_dir / "vocabulary.model", tokenizer.proto)
-        atomic_write(model_dir / "model.gin", gin_text)
-    path = model_dir / f"model.ckpt-{step}"
+        atomic_write(folder / "vocabulary.model", tokenizer.proto)
+        atomic_write(folder / "model.gin", gin_text)
+    checkpoint_path = folder / f"model.ckpt-{step}"
     pieces, rows = tokenizer.vocabulary_size(), backbone.vocabulary_size
     if pieces + SENTINELS > rows:
         report(
@@ -64,13 +64,13 @@ def keras_to_mesh(
             f"more than the {rows} rows of the embedding; it will refuse this checkpoint."
         )
     report(
-        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {path}."
+        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {checkpoint_path}."
     )
     report(
-        f"T5's flags for it: --model_dir={model_dir} --gin_file={model_dir}/model.gin "
-        f"--gin_param=\"VOCABULARY='{model_dir}/vocabulary.model'\""
+        f"T5's flags for it: --model_dir={folder} --gin_file={folder}/model.gin "
+        f"--gin_param=\"VOCABULARY='{folder}/vocabulary.model'\""
     )
-    return path
+    return checkpoint_path
 
 
 def _tokenizer(preset_dir: StrPath) -> PrimerTokenizer:

@@ -15,6 +15,7 @@ from primer_tf.gin_config.gin_reader import shown
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.sublayers import MeshLayer, mesh_layers
 from primer_tf.sublayers.gin_arguments import BackboneArgument, Translated
+from primer_tf.types import Config
 
 NORMALIZATIONS = {known.LAYER_NORM: "layer", known.RMS_NORM: "rms", known.PRIMER_NORM: "primer"}
 
@@ -61,7 +62,7 @@ def backbone_arguments(bindings: ResolvedBindings) -> dict[str, Any]:
     return reader.arguments
 
 
-def loss_arguments(bindings: ResolvedBindings) -> dict[str, float]:
+def loss_arguments(bindings: ResolvedBindings) -> Config:
     """Returns the arguments of the `NextTokenLoss` that gin files describe."""
     names = ("z_loss", "label_smoothing")
     return {name: bindings.value(known.UNITRANSFORMER, name) for name in names}

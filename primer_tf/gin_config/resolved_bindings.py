@@ -38,7 +38,7 @@ class ResolvedBindings:
         self,
         bindings: Iterable[Binding],
         strict: bool = True,
-        note: Callable[[str], None] = _log,
+        note: Callable[[str], object] = _log,
     ):
         bindings = list(bindings)
         self._known = known_configurables()
