@@ -64,7 +64,8 @@ def keras_to_mesh(
             f"more than the {rows} rows of the embedding; it will refuse this checkpoint."
         )
     report(
-        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {checkpoint_path}."
+        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to "
+        f"{checkpoint_path}."
     )
     report(
         f"T5's flags for it: --model_dir={folder} --gin_file={folder}/model.gin "
