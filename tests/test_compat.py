@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,45 @@ def test_losses_and_weights_of_different_rank():
     y_true, y_pred = _compat.squeeze_or_expand_to_same_rank(np.ones((2, 3, 1)), np.ones((2, 3)))
     assert y_true.shape == y_pred.shape == (2, 3)
     assert float(_compat.scale_loss_for_distribution(keras.ops.convert_to_tensor(3.0))) == 3.0
+
+
+def test_layers_at_any_depth():
+    inner = keras.Sequential([keras.layers.Dense(2)])
+    model = keras.Sequential([inner, keras.layers.ReLU()])
+    assert set(_compat.flatten_layers(model)) == {model, inner, *inner.layers, *model.layers}
+
+
+def test_variables_of_an_optimizer():
+    weight, optimizer = keras.Variable(1.0), keras.optimizers.SGD()
+    wrapper = keras.optimizers.LossScaleOptimizer(optimizer)
+    assert _compat.trained_variables(None) is None
+    assert _compat.trained_variables(wrapper) is None
+    wrapper.build([weight])
+    for each in (optimizer, wrapper):
+        (found,) = _compat.trained_variables(each)
+        assert found is weight
+
+
+def test_private_attributes_of_base_classes(vocabulary):
+    """Keras and KerasHub still have those that the module's docstring lists."""
+    import keras_hub
+
+    model = keras.Sequential([keras.layers.Dense(2)])
+    optimizer = keras.optimizers.Adafactor()
+    optimizer.build([keras.Variable(1.0)])
+    model.compile(optimizer)
+    tokenizer = keras_hub.tokenizers.SentencePieceTokenizer(vocabulary)
+    owners = {
+        "keras.Model": model,
+        "keras.optimizers.Adafactor": optimizer,
+        "keras_hub.models.CausalLM": keras_hub.models.CausalLM,
+        "keras_hub.tokenizers.SentencePieceTokenizer": tokenizer,
+    }
+    for owner, text in re.findall(r"^- `(.*?)`: (.*?)$(?=\n[-\n])", _compat.__doc__, re.M | re.S):
+        names = re.findall(r"`(_\w+)`", text)
+        assert names and all(hasattr(owners[owner], name) for name in names), owner
+        del owners[owner]
+    assert not owners
 
 
 def test_models_that_xla_may_compile():

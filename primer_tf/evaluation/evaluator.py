@@ -72,7 +72,7 @@ class Evaluator:
 
     Example:
 
-    >>> backbone = PrimerBackbone(300, num_layers=1, hidden_dim=16, intermediate_dim=32)
+    >>> backbone = PrimerBackbone(300, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
     >>> chunks = TokenChunks(np.arange(3, 19), sequence_length=8)
     >>> evaluate = Evaluator(PrimerCausalLM(backbone), chunks, num_bytes=40, batch_size=2)
     >>> evaluate().tokens

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from primer_tf._compat import flatten_layers
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.types import Config
 
@@ -65,8 +66,9 @@ def freeze_sublayers(layer: keras.layers.Layer) -> None:
     """
     if not layer.trainable:
         # Setting it on the layer again has no effect: TensorFlow skips values that do not change.
-        for sublayer in layer._flatten_layers(include_self=False):
-            sublayer.trainable = False
+        for sublayer in flatten_layers(layer):
+            if sublayer is not layer:
+                sublayer.trainable = False
 
 
 class Layer(LayerMixin, keras.layers.Layer):

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from primer_tf._compat import model_supports_jit
+from primer_tf._compat import flatten_layers, model_supports_jit, trained_variables
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
 
@@ -65,7 +65,7 @@ class CompiledFunctions(CausalLMMixin):
 
     def _renew_optimizer(self) -> None:
         variables = self.trainable_variables
-        known = _variables_of(self.optimizer)
+        known = trained_variables(self.optimizer)
         if known is None or list(map(id, known)) == list(map(id, variables)):
             return
         in_strategy: contextlib.AbstractContextManager = contextlib.nullcontext()
@@ -93,17 +93,9 @@ def describe(model: keras.Model) -> tuple:
     weights = ((id(w), w.path, w.trainable) for w in model.weights)
     layers = (
         (layer.dtype_policy.name, layer.trainable, getattr(layer, "lora_enabled", False))
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
     )
     return (*weights, *layers)
-
-
-def _variables_of(optimizer: Any) -> list[keras.Variable] | None:
-    """Returns the weights that an optimizer was built for, or `None` if it is not built."""
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    built = optimizer is not None and optimizer.built
-    return getattr(optimizer, "_trainable_variables", None) if built else None
 
 
 def _copy_state(old: Any, new: Any, known: list[keras.Variable]) -> None:
@@ -116,7 +108,7 @@ def _copy_state(old: Any, new: Any, known: list[keras.Variable]) -> None:
         if name in sources and tuple(sources[name].shape) == tuple(variable.shape):
             variable.assign(sources[name])
     if isinstance(new, T5Adafactor):  # The names of its slots are not unique.
-        now = set(map(id, _variables_of(new) or ()))
+        now = set(map(id, trained_variables(new) or ()))
         for weight in known:
             if id(weight) in now:
                 for kind, slot in new.slots(weight).items():

@@ -85,10 +85,9 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
 
     >>> texts = ["In the beginning God created the heaven and the earth."]
     >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
-    >>> model = PrimerCausalLM(
-    ...     PrimerBackbone(vocabulary_size=280, num_layers=1, hidden_dim=16, intermediate_dim=32),
-    ...     PrimerCausalLMPreprocessor(tokenizer, sequence_length=16),
-    ... )
+    >>> backbone = PrimerBackbone(280, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
+    >>> preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=16)
+    >>> model = PrimerCausalLM(backbone, preprocessor)
     >>> history = model.fit(texts, batch_size=1, verbose=0)
     >>> sorted(history.history)
     ['loss', 'sparse_categorical_accuracy']
