@@ -1,4 +1,4 @@
-# Every target makes what it needs, from a fresh clone on.
+# Every target sets up what it needs, starting from a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,30 +10,30 @@ STEPS ?= 400
 .PHONY: help demo test test-mesh test-slow parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
-help: ## This list
+help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, draw, sample, export, serve
+demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, plot, sample, export, serve
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
 
-test: $(VENV)/.test lint docs ## The tests on all three Keras backends, lint and docs
+test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint and docs
 	$(PYTEST) tests
 	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 
-test-slow: $(VENV)/.test ## What takes minutes
+test-slow: $(VENV)/.test ## Run the tests that take minutes
 	$(PYTEST) tests -m slow
 
-test-mesh: $(VENV)/.test ## All tests of the T5 side
+test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 	$(PYTEST) tests/mesh tests/tasks -m ""
 
-parity: $(VENV)/.test ## Both engines on every published gin file, a row for each
+parity: $(VENV)/.test ## Compare the engines on every published gin file
 	$(BIN)/python -m tests.convert.parity
 
 ROUNDS = 5
-bench: $(VENV)/.test benchmarks/.venv/.done ## Against peers, in alternation; on a machine with nothing else to do
+bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine
 	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts score engines startup; do \
-	  $(BIN)/python benchmarks/$$benchmark.py --rounds $(ROUNDS) || exit 1; \
+	  $(BIN)/python -m benchmarks.$$benchmark --rounds $(ROUNDS) || exit 1; \
 	done
 
 benchmarks/.venv/.done: benchmarks/requirements.txt
@@ -41,19 +41,19 @@ benchmarks/.venv/.done: benchmarks/requirements.txt
 	benchmarks/.venv/bin/python -m pip --disable-pip-version-check install --quiet -r $<
 	touch $@
 
-lint: $(VENV)/.test typecheck imports ## Style, types and the direction of imports
+lint: $(VENV)/.test typecheck imports ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-typecheck: $(VENV)/.test ## mypy
+typecheck: $(VENV)/.test ## Run mypy
 	$(BIN)/mypy
 
-imports: $(VENV)/.test ## import-linter, on the package as a wheel has it
+imports: $(VENV)/.test ## Run import-linter on the package as in a wheel
 	$(PYTHON) docs/hooks/build_sources.py build/sources
 	cd build/sources && $(abspath $(BIN))/lint-imports --no-logo --no-cache $(CURDIR)/pyproject.toml
 
-# The tools have an environment of their own: they read docstrings and import nothing of ours.
-docs: build/docs_venv/.done ## The pages of docs/, into build/docs; warnings are errors
+# The tools have their own environment, because they read docstrings without importing the package.
+docs: build/docs_venv/.done ## Build the pages of docs/ in build/docs; warnings are errors
 	NO_MKDOCS_2_WARNING=1 PATH="build/docs_venv/bin:$$PATH" mkdocs build --quiet
 
 build/docs_venv/.done: pyproject.toml constraints.txt
@@ -72,9 +72,9 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(PIP) -e ".[demo,dev,t5]"
-	# T5's metadata asks for nightly builds that break it; what it needs is in our [t5] extra.
+	# T5's metadata requires nightly builds that break it; our [t5] extra has its real dependencies.
 	$(PIP) --no-deps t5
 	touch $@
 
-clean: ## Removes environments and everything built
+clean: ## Remove environments and everything built
 	rm -rf $(VENV) runs build *.egg-info

@@ -1,6 +1,6 @@
-"""How fast does T5's own command train, beside `primer train` with the same flags?
+"""How fast does T5's own command train, compared with `primer train` with the same flags?
 
-Both commands run as users run them, one after the other, and their own progress lines are read.
+Both commands run as users run them, one after the other. The speeds are read from their output.
 """
 
 import os
@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import options, write_json
+from benchmarks.harness import options, write_json
 
 BIN = Path(sys.executable).parent
 MODEL = "tiny_transformer_vanilla"
 
 
 def speeds(command, count):
-    """Runs a command until it has printed its speed so often; returns tokens a second."""
+    """Runs a command until it has printed `count` speeds; returns them in tokens a second."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ def speeds(command, count):
 
 
 def main():
-    """Runs both, prints a table and writes `engines.json`."""
+    """Runs both commands, prints a table and writes `engines.json`."""
     arguments = options(__doc__)
     tokens = 512 if arguments.smoke else 4096
     with tempfile.TemporaryDirectory() as folder:

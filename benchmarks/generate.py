@@ -1,6 +1,6 @@
-"""How fast is greedy decoding, at batch 1 and 8, prompt 64 and 128 new tokens?"""
+"""How fast is greedy decoding of 128 tokens after prompts of 64, at batch 1 and 8?"""
 
-from harness import SMALL, TINY, machine, measure, options, report
+from benchmarks.harness import SMALL, TINY, machine, measure, options, report
 
 OURS = [
     ("vanilla", "primer", {}),

@@ -1,9 +1,9 @@
-"""Times candidates in interleaved runs, each in a process of its own, and reports them.
+"""Times candidates in interleaved runs, each in its own process, and reports the results.
 
-A candidate is a module of `benchmarks/candidates` with one function for each benchmark; it returns
-a function that does the work once. A few processes at a time live side by side, the reference
-always among them, and run one after the other, round after round: other load on the machine affects
-all of them alike, and their models fit into memory together.
+A candidate is a module of `benchmarks/candidates` with one function for each benchmark. This
+function returns another one that does the work once. A few processes are alive at the same time, so
+that their models fit into memory, and one of them is always the reference. They run one after the
+other, round after round, so that other load on the machine affects all of them alike.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TINY = {
 
 
 class Candidate:
-    """A process that does its work once for every line on its standard input."""
+    """A process that does its work once for each line on its standard input."""
 
     def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
         self.label = label
@@ -49,7 +49,7 @@ class Candidate:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [str(python), str(HERE / "worker.py"), module, benchmark, json.dumps(settings)]
+        command = [str(python), "-m", "benchmarks.worker", module, benchmark, json.dumps(settings)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -59,7 +59,7 @@ class Candidate:
             env=environment,
         )
         self.runs = []
-        self.first = self._read()  # imports, builds and compiles, and does the work once
+        self.first = self._read()  # imports, building, compilation and the first run
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -82,20 +82,21 @@ class Candidate:
 
 
 def measure(benchmark, candidates, settings, rounds, amount=None, flop=None, peak=None):
-    """Times all candidates, the first in alternation with a few of the others at a time.
+    """Times all candidates in small groups, each of which includes the first candidate.
 
     Args:
         benchmark: Name of a function in the candidates' modules.
-        candidates: List of `(label, module, own settings)`; a setting `backend` picks Keras'
-            backend. The first is the reference.
-        settings: Settings of all of them.
-        rounds: How often each runs.
-        amount: Tokens of one run; for tokens a second.
-        flop: Floating point operations of one run's matrix products; for the utilisation.
-        peak: Operations a second that this machine's matrix products reach.
+        candidates: List of `(label, module, settings)`. The setting `backend` selects Keras'
+            backend. The first candidate is the reference.
+        settings: Settings that all candidates share.
+        rounds: Number of runs of each candidate.
+        amount: Number of tokens in a run, or `None` to omit tokens a second.
+        flop: Number of floating point operations in the matrix products of a run, or `None` to
+            omit the utilization.
+        peak: Operations a second that matrix products reach on this machine, or `None`.
 
     Returns:
-        List of rows. `"ratio"` is a candidate's speed divided by that of the reference beside it.
+        List of rows. `"ratio"` is the candidate's speed divided by the reference's in its group.
     """
     reference, *others = candidates
     groups = [others[i : i + SIDE_BY_SIDE] for i in range(0, len(others), SIDE_BY_SIDE)] or [[]]
@@ -110,12 +111,12 @@ def measure(benchmark, candidates, settings, rounds, amount=None, flop=None, pea
             row["tokens_per_second"] = amount / row["seconds"]
             row["tokens_per_cpu_second"] = amount / row["cpu_seconds"]
         if flop and peak:
-            row["utilisation"] = flop / row["seconds"] / peak
+            row["utilization"] = flop / row["seconds"] / peak
     return rows
 
 
 def measure_group(benchmark, candidates, settings, rounds):
-    """Times candidates that live side by side, one after the other, round after round."""
+    """Times candidates that are alive at the same time, one after the other, round after round."""
     started = []
     try:
         for label, module, own in candidates:
@@ -149,7 +150,7 @@ def summary(candidate):
 
 
 def training_flop(model, batch_size, length):
-    """Returns the operations of a training step's matrix products, those of attention in full."""
+    """Returns the operations of a training step's matrix products, with attention unmasked."""
     c, inner = model["hidden_dim"], model["intermediate_dim"]
     block = 4 * c * c + 2 * c * inner
     weights = model["num_layers"] * block + model["vocabulary_size"] * c
@@ -158,10 +159,10 @@ def training_flop(model, batch_size, length):
 
 
 def machine(smoke=False):
-    """Measures the machine: matrix products, and how fast memory is read.
+    """Measures the speed of the machine's matrix products and memory reads.
 
     Args:
-        smoke: Whether the figures need not be right.
+        smoke: Whether to measure quickly instead of accurately.
     """
     probe = Candidate("the machine", "machine", "measure", {"smoke": smoke})
     probe.close()
@@ -186,9 +187,9 @@ def report(name, facts, tables, output):
 
     Args:
         name: Name of the benchmark.
-        facts: What `machine` returned.
-        tables: Dict from a title to the rows of `measure`.
-        output: Folder.
+        facts: Result of `machine`.
+        tables: Dict from title to rows, as returned by `measure`.
+        output: Folder of the files.
     """
     print(
         f"{facts['processor']}, {facts['threads']} threads, load {facts['load']:.1f}: "
@@ -204,8 +205,8 @@ def report(name, facts, tables, output):
                 cells.append(f"{row['tokens_per_second']:8.0f} tokens/s")
             if "ratio" in row:
                 cells.append(f"{row['ratio']:5.2f}x")
-            if "utilisation" in row:
-                cells.append(f"{100 * row['utilisation']:4.0f}% of peak")
+            if "utilization" in row:
+                cells.append(f"{100 * row['utilization']:4.0f}% of peak")
             cells.append(f"cpu {row['cpu_seconds']:.2f} s")
             if "peak_rss_gb" in row:
                 cells.append(f"{row['peak_rss_gb']:.2f} GB")
@@ -245,11 +246,11 @@ def draw(path, tables):
 
 
 def options(description):
-    """Parses the arguments that all benchmarks have."""
+    """Parses the arguments that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--output", default="runs/bench", help="folder of JSON and PNG")
+    parser.add_argument("--output", default="runs/bench", help="folder of the JSON and PNG files")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="ours alone, tiny, one round")
+    parser.add_argument("--smoke", action="store_true", help="only our models, tiny, for one round")
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.rounds = 1

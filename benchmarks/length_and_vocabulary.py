@@ -1,6 +1,6 @@
-"""How does a training step's cost grow with the sequence length, and with the vocabulary?"""
+"""How does the cost of a training step grow with the sequence length and the vocabulary?"""
 
-from harness import SMALL, TINY, machine, measure, options, report, training_flop
+from benchmarks.harness import SMALL, TINY, machine, measure, options, report, training_flop
 
 TOKENS = 4096
 

@@ -1,13 +1,10 @@
-"""What is the memory of a training step made of, and what of it grows with the vocabulary?"""
+"""What does a training step need memory for, and which part grows with the vocabulary?"""
 
 import multiprocessing
 import resource
-import sys
 from pathlib import Path
 
-from harness import SMALL, TINY, options, write_json
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.harness import SMALL, TINY, options, write_json
 
 
 def resident():
@@ -17,9 +14,9 @@ def resident():
 
 
 def held():
-    """Returns what TensorFlow's tensors take now, and their peak since the last call, in GB.
+    """Returns the memory of TensorFlow's tensors in GB: now, and at its peak since the last call.
 
-    TensorFlow keeps these statistics on CPUs where oneDNN allocates.
+    On CPUs TensorFlow keeps these statistics only if oneDNN allocates the memory.
     """
     import tensorflow as tf
 
@@ -29,7 +26,7 @@ def held():
 
 
 def parts(model, batch_size, length, settings):
-    """Trains two steps, and returns GB by part."""
+    """Trains two steps and returns GB by part."""
     from benchmarks.candidates import primer
 
     imports = resident()
@@ -42,13 +39,13 @@ def parts(model, batch_size, length, settings):
         "imports": imports,
         "weights and optimizer": weights,
         "step's tensors at their peak": peak - weights,
-        "graph, and what the allocator keeps": resident() - imports - peak,
+        "graph and allocator": resident() - imports - peak,
         "resident": resident(),
     }
 
 
 def loss(model, tokens):
-    """Computes the loss's gradients alone, and returns GB by part."""
+    """Computes only the gradients of the loss and returns GB by part."""
     import tensorflow as tf
 
     from primer_tf.losses.linear_cross_entropy import linear_cross_entropy
@@ -68,7 +65,7 @@ def loss(model, tokens):
     before, _ = held()
     gradients()
     size = 4e-9 * model["vocabulary_size"] * model["hidden_dim"]
-    return {"table": size, "beside it at the peak": held()[1] - before}
+    return {"table": size, "other tensors at the peak": held()[1] - before}
 
 
 def main():
@@ -77,7 +74,7 @@ def main():
     model, batch_size, length = (TINY, 2, 32) if arguments.smoke else (SMALL, 8, 512)
     sizes = [model["vocabulary_size"]] if arguments.smoke else [2048, 32128, 131072]
     tables = {}
-    # Each in a process of its own: memory once resident stays so.
+    # Each case has its own process, because memory stays resident.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for size in sizes:
             sized = {**model, "vocabulary_size": size}

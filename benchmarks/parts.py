@@ -1,7 +1,7 @@
-"""Where does the time of a training step go, each part with its gradient?
+"""How long does each part of a training step take, with its gradient?
 
-The parts run outside XLA, as training does on CPUs. `least` is the time of the matrix products
-alone at the measured peak, those that causality makes unnecessary left out.
+The parts run outside XLA, as training does on CPUs. `least` is the time that the matrix products
+take at the measured peak, without those that causality makes unnecessary.
 """
 
 import statistics
@@ -10,8 +10,8 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import SMALL, TINY, machine, options, report
 
+from benchmarks.harness import SMALL, TINY, machine, options, report
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
     CausalSelfAttention,
@@ -63,7 +63,7 @@ def attention():
 
 
 def softmax():
-    """The loss from the last hidden states."""
+    """Computes the gradients of the loss for hidden states and embeddings."""
     with tf.GradientTape() as tape:
         tape.watch([states, table])
         loss = linear_cross_entropy(states, table, targets, tf.ones(tokens), 1e-4)[0]
@@ -86,9 +86,9 @@ def optimizer():
     return update
 
 
-seen = 0.625 if length == 512 else 1.0  # share of all pairs that blocks of 128 queries compute
+seen = 0.625 if length == 512 else 1.0  # share of query-key pairs that query blocks of 128 compute
 scores = 2 * batch_size * length**2 * width * seen
-PARTS = {  # name: (function, how often, operations)
+PARTS = {  # name: (function, number of calls in a step, operations)
     "softmax and loss": (softmax, 1, 6 * tokens * width * vocabulary),
     "feed-forward": (
         layer_gradients(FeedForward(inner, "relu")),
@@ -108,7 +108,7 @@ rows = []
 for name, (function, count, flop) in PARTS.items():
     compiled = tf.function(function)
     times, cpu_times = [], []
-    for _ in range(1 + arguments.rounds):  # the first one traces
+    for _ in range(1 + arguments.rounds):  # the first round traces
         start, cpu = time.perf_counter(), time.process_time()
         float(tf.reshape(compiled()[0], [-1])[0])  # waits for the result
         times.append(count * (time.perf_counter() - start))

@@ -1,6 +1,6 @@
-"""How fast are given texts scored?"""
+"""How fast are texts scored?"""
 
-from harness import SMALL, TINY, machine, measure, options, report
+from benchmarks.harness import SMALL, TINY, machine, measure, options, report
 
 PEERS = [("KerasHub GPT2", "keras_hub_gpt2", {}), ("HF GPT-2", "hugging_face", {})]
 

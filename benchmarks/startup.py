@@ -1,11 +1,11 @@
-"""How long until the command answers, and until the package is imported?"""
+"""How long do the command and the imports take to start?"""
 
 import statistics
 import subprocess
 import sys
 import time
 
-from harness import options, write_json
+from benchmarks.harness import options, write_json
 
 OURS = {
     "primer --help": ["-m", "primer_tf.cli", "--help"],

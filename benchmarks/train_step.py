@@ -1,6 +1,6 @@
-"""What does a training step cost, ours and peers' of the same size?"""
+"""What does a training step cost, for our models and for peers of the same size?"""
 
-from harness import SMALL, TINY, machine, measure, options, report, training_flop
+from benchmarks.harness import SMALL, TINY, machine, measure, options, report, training_flop
 
 EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
 REMAT = {"gradient_checkpointing": True}

@@ -1,4 +1,4 @@
-"""One candidate of a benchmark, in a process of its own; see `harness.py`."""
+"""Runs one candidate of a benchmark in its own process; see `harness.py`."""
 
 import importlib
 import json
@@ -12,7 +12,7 @@ PACKAGES = ("tensorflow", "keras", "keras-hub", "jax", "torch", "transformers", 
 
 
 def versions():
-    """Returns the versions of what is installed here."""
+    """Returns the versions of the installed packages."""
     found = {}
     for name in PACKAGES:
         try:
@@ -23,7 +23,7 @@ def versions():
 
 
 def cost(function):
-    """Runs a function and returns what it cost."""
+    """Runs a function and returns its cost and result."""
     start, cpu = time.perf_counter(), time.process_time()
     result = function()
     return {
@@ -36,12 +36,12 @@ def cost(function):
 
 
 class Work:
-    """What a candidate does: built when it is first done.
+    """The work of a candidate, which is built on the first call.
 
     Args:
-        module: Module of `benchmarks.candidates`.
-        benchmark: Name of a function in it, which returns a function that does the work once.
-        settings: Arguments of that function.
+        module: Name of a module in `benchmarks.candidates`.
+        benchmark: Name of a function in the module, which returns a function that does the work.
+        settings: Arguments of the function.
     """
 
     def __init__(self, module, benchmark, settings):
@@ -57,8 +57,8 @@ class Work:
 
 
 def main():
-    """Does the work once, then once for every line of input."""
-    # Results go to a copy of standard output; what libraries print goes elsewhere.
+    """Does the work once, then once for each line of input."""
+    # The results go to a copy of standard output, and the output of libraries to standard error.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     module, benchmark, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -69,5 +69,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     main()

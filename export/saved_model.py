@@ -1,4 +1,4 @@
-"""SavedModels that TensorFlow Serving takes as they are."""
+"""Exports a model to a SavedModel that TensorFlow Serving can load."""
 
 import re
 from pathlib import Path
@@ -9,36 +9,40 @@ import tensorflow as tf
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_directory, tensorflow_writes
 from primer_tf.literal_paths import check_loadable
+from primer_tf.models import PrimerCausalLM
+from primer_tf.types import StrPath
 
 
 class ServedPrimer(tf.Module):
     """A Primer with its tokenizer and its sampler, as two functions of tensors.
 
     Args:
-        model: A compiled `PrimerCausalLM` with a preprocessor; its sampler is the one served.
-        max_length: Tokens of prompt and completion together.
+        model: A compiled `PrimerCausalLM` with a preprocessor, whose sampler is exported, too.
+        max_length: Maximum number of tokens in prompt and completion together.
     """
 
-    def __init__(self, model, max_length):
+    def __init__(self, model: PrimerCausalLM, max_length: int):
         super().__init__()
         self._generate_step = model.generate_step
+        assert model.preprocessor is not None  # `export_saved_model` checks it
         self._tokenizer = model.preprocessor.tokenizer
         self._max_length = max_length
-        # What a SavedModel must find by following attributes: variables and the vocabulary.
+        # A SavedModel finds variables and the vocabulary by following attributes.
         self.weights = [variable.value for variable in model.variables]
         self.sampler_state = [variable.value for variable in model.sampler.variables]
         self.sentence_piece = self._tokenizer._sentence_piece
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="prompts")])
-    def generate(self, prompts):
+    def generate(self, prompts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Completes texts.
 
+        A prompt that leaves no room for new text is an error. It is not truncated.
+
         Args:
-            prompts: `[B]` strings in UTF-8.
+            prompts: String tensor of shape `[B]`, in UTF-8.
 
         Returns:
-            Dict of `"texts"`, `[B]`: each prompt with its completion. A prompt that leaves no room
-            for new text is an error, not cut.
+            Dict with `"texts"`, a string tensor of shape `[B]`: each prompt with its completion.
         """
         tokens = self.sentence_piece.tokenize(prompts)
         start = tf.fill([tf.shape(prompts)[0], 1], self._tokenizer.start_token_id)
@@ -64,16 +68,19 @@ class ServedPrimer(tf.Module):
             tf.TensorSpec([None, None], tf.bool, name="padding_mask"),
         ]
     )
-    def generate_tokens(self, token_ids, padding_mask):
+    def generate_tokens(
+        self, token_ids: tf.Tensor, padding_mask: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Completes token ids.
 
         Args:
-            token_ids: `[B, T]`, each row a start token and a prompt, padded on the right.
-            padding_mask: `[B, T]`, true on the prompts, which have at least one token each; `T` is
-                at most `max_length`.
+            token_ids: Integer tensor of shape `[B, T]` with `T <= max_length`. Each row is a start
+                token and a prompt, padded on the right.
+            padding_mask: Boolean tensor of shape `[B, T]`, true on the start token and the prompt.
+                Each row must have at least one true value.
 
         Returns:
-            Dict of `"token_ids"` and `"padding_mask"`, `[B, max_length]`.
+            Dict with `"token_ids"` and `"padding_mask"`, both of shape `[B, max_length]`.
         """
         missing = self._max_length - tf.shape(token_ids)[1]
         tf.debugging.assert_non_negative(
@@ -88,7 +95,7 @@ class ServedPrimer(tf.Module):
         padding = [[0, 0], [0, missing]]
         return self._complete(tf.pad(token_ids, padding), tf.pad(padding_mask, padding))
 
-    def _complete(self, token_ids, padding_mask):
+    def _complete(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {
             "token_ids": tf.ensure_shape(token_ids, [None, self._max_length]),
             "padding_mask": tf.ensure_shape(padding_mask, [None, self._max_length]),
@@ -96,29 +103,35 @@ class ServedPrimer(tf.Module):
         return self._generate_step(inputs, stop_token_ids=[self._tokenizer.end_token_id])
 
 
-def export_saved_model(model, directory, max_length=None, version=None):
-    """Writes `DIRECTORY/VERSION`, the layout TensorFlow Serving watches.
+def export_saved_model(
+    model: PrimerCausalLM,
+    directory: StrPath,
+    max_length: int | None = None,
+    version: int | None = None,
+) -> Path:
+    """Writes a SavedModel to `directory/version`, the layout that TensorFlow Serving watches.
 
-    The signature `serving_default` maps strings to strings, `tokens` token ids to token ids. The
-    strings need the TF Text ops, which stock TensorFlow Serving has.
+    The signature `serving_default` maps strings to strings, and `tokens` maps token ids to token
+    ids. `serving_default` needs the TF Text ops, which stock TensorFlow Serving has.
 
     Args:
         model: A compiled `PrimerCausalLM` with a preprocessor.
         directory: Folder of all versions.
-        max_length: Tokens of prompt and completion; default: the preprocessor's sequence length.
-        version: Number of the version; default: one more than the highest there is.
+        max_length: Maximum number of tokens in prompt and completion together, by default the
+            preprocessor's sequence length. It must be between 2 and the model's maximum.
+        version: Number of the version, by default one more than the highest existing number.
 
     Returns:
         The folder of the version, a `Path`.
 
     Raises:
-        UserError: Not the TensorFlow backend, no preprocessor, a length beyond the model's, or a
-            version that exists, or a path that TensorFlow cannot load from.
+        UserError: If the backend is not TensorFlow, the model has no preprocessor, `max_length` is
+            out of range, the version exists, or TensorFlow could not load from the path.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError("Export needs the TensorFlow backend; set KERAS_BACKEND=tensorflow.")
     if model.preprocessor is None:
-        raise UserError("Export needs a model with a preprocessor: it puts the tokenizer inside.")
+        raise UserError("Export needs a model with a preprocessor, whose tokenizer it exports.")
     max_length = max_length or model.preprocessor.sequence_length
     limit = model.backbone.max_sequence_length
     if not 2 <= max_length <= limit:

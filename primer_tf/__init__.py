@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         models,
         optimizers,
         samplers,
+        sublayers,
         tasks,
         training,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "models",
     "optimizers",
     "samplers",
+    "sublayers",
     "tasks",
     "training",
 ]

@@ -1,16 +1,32 @@
 """Every private name of TensorFlow, Keras and KerasHub that the Keras code uses, and why.
 
 When a release moves one, this file is what changes, and `tests/test_compat.py` is what fails.
+
+Subclasses also use private attributes of the classes that they derive from:
+
+- `keras.Model`: `_compile_metrics`, `_loss_tracker` and `_aggregate_additional_loss`, to train by
+  hidden states (`models/fused_loss.py`, `models/hidden_states_trainer.py`), and
+  `_warn_if_trainable_state_changed`, to silence it (`models/compiled_functions.py`).
+- `keras.optimizers.Adafactor`: `_trainable_variables`, `_iterations`, `_learning_rate`,
+  `_get_variable_index` and `_rms`, to change its rules (`optimizers/t5_adafactor.py`).
+- `keras_hub.models.CausalLM`: `_normalize_generate_inputs`, to check token ids
+  (`models/cached_generation.py`).
+- `keras_hub.tokenizers.SentencePieceTokenizer`: `_sentence_piece`, `_set_proto_tf`,
+  `_tokenize_tf`, `_detokenize_tf`, `_unk_token_id` and `_add_special_token`
+  (`models/primer_tokenizer.py`).
+
+The mask that Keras keeps with a tensor, `_keras_mask`, is read by `losses/next_token_loss.py`.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
-from keras.src.utils.tracking import no_automatic_dependency_tracking
+from keras.src.trainers.trainer import model_supports_jit
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from keras_hub.src.utils.preset_utils import (
         CONFIG_FILE,
@@ -30,10 +46,12 @@ __all__ = [
     "scale_loss_for_distribution",
     # And weights must meet losses of another rank as they do there.
     "squeeze_or_expand_to_same_rank",
-    # A setter that keeps what Keras already tracks elsewhere must not have it tracked twice.
-    "no_automatic_dependency_tracking",
+    # XLA must not compile generation where Keras would not let it compile training.
+    "model_supports_jit",
+    "flatten_layers",
     "forget_uninitialized_variables",
     "in_xla_context",
+    "trained_variables",
     # KerasHub's names for the files of a preset, and its readers of presets on its hubs.
     "CONFIG_FILE",
     "PREPROCESSOR_CONFIG_FILE",
@@ -45,26 +63,43 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # KerasHub is imported when one of its names is asked for: layers do without it.
     if name in __all__:
         return getattr(import_module("keras_hub.src.utils.preset_utils"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def forget_uninitialized_variables():
+def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns a layer or model and all layers inside it, at any depth."""
+    return layer._flatten_layers()
+
+
+def trained_variables(optimizer: Any) -> list[keras.Variable] | None:
+    """Returns the weights that an optimizer was built for, or `None` if it is not built.
+
+    Args:
+        optimizer: An optimizer, a wrapper such as `keras.optimizers.LossScaleOptimizer`, or `None`.
+    """
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    built = optimizer is not None and optimizer.built
+    return getattr(optimizer, "_trainable_variables", None) if built else None
+
+
+def forget_uninitialized_variables() -> None:
     """Empties Keras' list of variables to initialize later.
 
-    Models built only to stream their weights never get values; Keras would give them some at the
-    end of the scope, in full.
+    The variables of a model that is built only to stream its weights never need values. Keras would
+    give them values of full size at the end of the scope.
     """
     global_state.set_global_attribute("uninitialized_variables", [])
 
 
-def in_xla_context():
+def in_xla_context() -> bool:
     """Returns whether TensorFlow is tracing a function that XLA compiles.
 
-    Some formulas are fast only with XLA and others only without; no public name tells.
+    Some formulas are fast only with XLA and others only without it, and no public name tells.
     """
     import tensorflow as tf
     from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext

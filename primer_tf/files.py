@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and no two processes write one folder."""
+"""Files that are whole or absent, and folders that only one process writes."""
 
 import errno
 import fcntl
@@ -6,35 +6,44 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from primer_tf.errors import UserError
+from primer_tf.types import StrPath
 
-# The names of what is being written start so; a killed process leaves such files behind.
+if TYPE_CHECKING:
+    import numpy as np
+
+# The prefix of files and folders that are still being written. A killed process leaves them behind.
 PARTIAL = ".partial-"
+# The file in a folder that its writer holds.
+LOCK = ".lock"
 
 
 class DamagedFileError(Exception):
-    """A file does not hold what was written to it; the message says how that shows."""
+    """A file is missing or does not hold what was written to it; the message says how."""
 
 
 @contextmanager
-def atomic_directory(path):
-    """Fills a temporary folder beside `path` and puts it in place of `path` at the end.
+def atomic_directory(path: StrPath) -> Iterator[Path]:
+    """Replaces a folder in one step by a temporary folder that the block fills.
 
     Args:
-        path: Folder to create or replace.
+        path: The folder to create or replace.
 
     Yields:
-        The temporary folder, a `Path`. When the block fails it is removed and `path` is untouched.
+        The temporary folder, beside `path`. If the block raises an error, it is removed and `path`
+        stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{path.name}-", dir=path.parent))
     try:
         yield temporary
-        os.chmod(temporary, 0o755)  # mkdtemp's folders are private
+        os.chmod(temporary, 0o755)  # `mkdtemp` makes private folders.
         if path.exists():
             old = temporary.with_name(temporary.name + "-old")
             path.rename(old)
@@ -46,18 +55,18 @@ def atomic_directory(path):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def atomic_write(path, content):
-    """Writes a file at once.
+def atomic_write(path: StrPath, content: str | bytes) -> None:
+    """Creates or replaces a file in one step.
 
     Args:
-        path: File to create or replace.
-        content: Bytes, or text to be written as UTF-8.
+        path: The file.
+        content: Bytes, or text that is written as UTF-8.
     """
     path = Path(path)
     if isinstance(content, str):
         content = content.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{PARTIAL}{path.name}-{os.getpid()}")
+    temporary = path.parent / f"{PARTIAL}{path.name}-{os.getpid()}"
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -65,24 +74,24 @@ def atomic_write(path, content):
         temporary.unlink(missing_ok=True)
 
 
-def read_npz(path):
-    """Returns the arrays of an `.npz` file.
+def read_npz(path: StrPath) -> "dict[str, np.ndarray]":
+    """Returns the arrays of an `.npz` file by name.
 
     Args:
         path: The file.
 
     Raises:
-        DamagedFileError: It is not there, or its content is damaged.
-        UserError: It cannot be read at present: no permission, too little memory and the like.
+        DamagedFileError: The file does not exist or is damaged.
+        UserError: The file cannot be read at present, for example for lack of permission or memory.
     """
-    import numpy as np  # not for commands that read no arrays
+    import numpy as np  # Imported here, because most commands read no arrays.
 
     try:
         with np.load(path) as archive:
             return {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged file fails in any way it likes
+    except Exception as error:  # A damaged file may raise any error.
         number = getattr(error, "errno", None)
-        # A damaged file may point before its own beginning: the seek is invalid.
+        # A damaged file may point before its own start, which makes a seek invalid.
         if isinstance(error, MemoryError) or number not in (None, errno.EINVAL, errno.ENOENT):
             reason = os.strerror(number) if number else "not enough memory"
             raise UserError(f"Cannot read {path}: {reason}.") from error
@@ -90,23 +99,29 @@ def read_npz(path):
         raise DamagedFileError(reason) from error
 
 
-def check_free_space(path, size):
-    """Raises `OSError` unless so many bytes are free: for writers that do not survive a full disk.
+def check_free_space(path: StrPath, size: int) -> None:
+    """Checks that a disk has room, for writers that do not survive a full one.
 
     Args:
-        path: An existing folder of the file system.
-        size: Bytes that will be written.
+        path: An existing folder on the disk.
+        size: Number of bytes that will be written.
+
+    Raises:
+        OSError: Fewer bytes are free.
     """
     if shutil.disk_usage(path).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 @contextmanager
-def tensorflow_writes(path):
-    """Raises what TensorFlow's file system raises inside the block as an `OSError`.
+def tensorflow_writes(path: StrPath) -> Iterator[None]:
+    """Raises the errors of TensorFlow's file system in the block as `OSError`.
 
     Args:
-        path: What is written there.
+        path: The file or folder that the block writes.
+
+    Raises:
+        OSError: TensorFlow cannot write.
     """
     import tensorflow as tf
 
@@ -119,28 +134,35 @@ def tensorflow_writes(path):
 
 
 @contextmanager
-def sole_writer(directory):
-    """Keeps other processes from writing a folder, and removes what killed ones left half-written.
+def sole_writer(directory: StrPath) -> Iterator[None]:
+    """Locks a folder against other writers, and removes what killed writers left unfinished.
+
+    Folders inside that have a writer of their own are left alone.
 
     Args:
-        directory: The folder; created if needed.
+        directory: The folder, which is created if it does not exist.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds the lock.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w", encoding="utf-8") as lock:
+    with open(directory / LOCK, "w", encoding="utf-8") as lock:
         try:
-            # The kernel lets go of it when the process ends, however it ends.
+            # The kernel releases the lock when the process ends, however it ends.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
                 f"Another process is writing {directory}; wait for it or choose another folder."
             ) from error
-        for partial in directory.rglob(f"{PARTIAL}*"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            else:
-                partial.unlink()
+        _remove_partial(directory)
         yield
+
+
+def _remove_partial(directory):
+    for path in list(directory.iterdir()):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if path.name.startswith(PARTIAL):
+            shutil.rmtree(path) if is_folder else path.unlink()
+        elif is_folder and not (path / LOCK).exists():
+            _remove_partial(path)

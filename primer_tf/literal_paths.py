@@ -1,7 +1,7 @@
-"""Paths that TensorFlow takes for what they are: names, not patterns.
+"""Paths that TensorFlow cannot take for patterns.
 
 TensorFlow finds a checkpoint by matching its path as a pattern. In a folder named `[v1]` it finds
-none, and in one named `v?` it also deletes the outdated checkpoints of `v1`.
+none, and in a folder named `v?` it also deletes the outdated checkpoints of `v1`.
 """
 
 import atexit
@@ -11,25 +11,26 @@ import shutil
 import tempfile
 
 from primer_tf.errors import UserError
+from primer_tf.types import StrPath
 
 SPECIAL = re.compile(r"[*?\[\\]")
 
-# Links by the folders they lead to.
+# Symbolic links by the folders that they lead to.
 _links: dict[str, str] = {}
 
 
-def literal(folder):
+def literal(folder: StrPath) -> str:
     """Returns a path of a folder that is no pattern.
 
     Args:
-        folder: A path. A folder whose path is a pattern is created if need be.
+        folder: The folder. If its path is a pattern and it does not exist, it is created.
 
     Returns:
-        The same path, as a string; if that is a pattern, one of a symbolic link to it, which is
-        there until the process ends.
+        The path itself, or if that is a pattern, the path of a symbolic link to the folder, which
+        exists until the process ends.
 
     Raises:
-        UserError: The path of the folder of temporary files is a pattern itself.
+        UserError: The path of the folder for temporary files is a pattern itself.
     """
     folder = os.fspath(folder)
     if not SPECIAL.search(folder) or "://" in folder:
@@ -50,27 +51,27 @@ def literal(folder):
     return _links[folder]
 
 
-def literal_file(path):
-    """Returns a path of a file, or of files that begin so, whose folder is no pattern."""
+def literal_file(path: StrPath) -> str:
+    """Returns a path of a file, or a prefix of file names, whose folder is no pattern."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(literal(folder), name)
 
 
-def as_named(text):
-    """Returns a message with the paths of links replaced by those of the folders."""
+def as_named(text: str) -> str:
+    """Returns a message with the links of `literal` replaced by the folders they lead to."""
     for folder, link in _links.items():
         text = text.replace(link, folder)
     return text
 
 
-def check_loadable(directory):
-    """Checks that a SavedModel can be loaded from a folder, which TensorFlow does by patterns too.
+def check_loadable(directory: StrPath) -> None:
+    """Checks that TensorFlow can load a SavedModel from a folder, which it also finds by pattern.
 
     Args:
-        directory: Where it is to be written.
+        directory: The folder that the SavedModel will be written to.
 
     Raises:
-        UserError: The name cannot be loaded.
+        UserError: TensorFlow takes the folder's path for a pattern that does not match it.
     """
     path = as_named(os.path.abspath(directory))
     if re.search(r"\\|\[[^/]+\]", path) and "://" not in os.fspath(directory):

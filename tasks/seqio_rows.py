@@ -1,29 +1,34 @@
-"""The examples of a SeqIO task as rows of token ids, for engines other than T5's."""
+"""Reads the examples of a SeqIO task as rows of token ids, for engines other than T5's."""
 
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from primer_tf.errors import UserError
 
+if TYPE_CHECKING:
+    import seqio
 
-def token_rows(name, split, sequence_length, vocabulary):
+
+def token_rows(name: str, split: str, sequence_length: int, vocabulary: bytes) -> list[np.ndarray]:
     """Returns the targets of a task, cut into rows by the task's own preprocessors.
 
     Args:
         name: Name of a SeqIO task or mixture.
-        split: Name of its split.
-        sequence_length: Tokens of a row, at most.
-        vocabulary: The SentencePiece model that the rows are for, as bytes.
+        split: Name of one of its splits.
+        sequence_length: Maximum number of tokens in a row.
+        vocabulary: The serialized SentencePiece model to tokenize with.
 
     Returns:
-        List of integer arrays, each of `sequence_length` ids or fewer.
+        List of integer arrays, each of shape `[T]` with `T <= sequence_length`.
 
     Raises:
-        UserError: The T5 packages are not installed, there is no such task or data, or the task has
-            another vocabulary.
+        UserError: If the T5 packages are not installed, the task or its data does not exist, or the
+            task has another vocabulary.
     """
     with _errors(f"seqio:{name}"):
         import seqio
@@ -34,19 +39,19 @@ def token_rows(name, split, sequence_length, vocabulary):
         return _rows(_with_vocabulary(provider, vocabulary), split, sequence_length)
 
 
-def lm_rows(documents, sequence_length, vocabulary):
+def lm_rows(documents: Sequence[str], sequence_length: int, vocabulary: bytes) -> list[np.ndarray]:
     """Returns documents as rows of token ids, cut by T5's `lm` objective.
 
     Args:
         documents: List of strings.
-        sequence_length: Tokens of a row, at most.
-        vocabulary: The SentencePiece model that the rows are for, as bytes.
+        sequence_length: Maximum number of tokens in a row.
+        vocabulary: The serialized SentencePiece model to tokenize with.
 
     Returns:
-        List of integer arrays, each of `sequence_length` ids or fewer.
+        List of integer arrays, each of shape `[T]` with `T <= sequence_length`.
 
     Raises:
-        UserError: The T5 packages are not installed.
+        UserError: If the T5 packages are not installed.
     """
     with _errors("lm:"):
         from primer_tf.tasks.seqio_tasks import documents_source, lm_task
@@ -58,7 +63,7 @@ def lm_rows(documents, sequence_length, vocabulary):
 
 
 @contextlib.contextmanager
-def _errors(source):
+def _errors(source: str) -> Iterator[None]:
     try:
         yield
     except UserError:
@@ -72,23 +77,27 @@ def _errors(source):
         raise UserError(f"Cannot read {source}: {reason}") from error
 
 
-def _rows(provider, split, sequence_length):
+def _rows(
+    provider: "seqio.Task | seqio.Mixture", split: str, sequence_length: int
+) -> list[np.ndarray]:
     dataset = provider.get_dataset(
         {"targets": sequence_length}, split, shuffle=False, num_epochs=1, seed=0
     )
     return [np.asarray(row["targets"], np.int32) for row in dataset.as_numpy_iterator()]
 
 
-def _with_vocabulary(provider, model):
-    """Returns a task or mixture like a registered one, with the vocabulary of a model.
+def _with_vocabulary(
+    provider: "seqio.Task | seqio.Mixture", model: bytes
+) -> "seqio.Task | seqio.Mixture":
+    """Returns a copy of a registered task or mixture, with the vocabulary of a model.
 
-    The registered one stays as it is: it belongs to the whole process.
+    The registered one stays unchanged, because the whole process shares it.
     """
     import seqio
 
     from primer_tf.tasks.vocabulary import ConfiguredVocabulary, vocabulary_of
 
-    # One for all tasks of a mixture, which must have the same.
+    # All tasks of a mixture must have the same vocabulary.
     given = functools.cache(functools.partial(vocabulary_of, model))
 
     def feature_with_vocabulary(feature):

@@ -1,17 +1,19 @@
-"""SeqIO tasks for language modeling: the paper's data sets, local text files and the demo text.
+"""SeqIO tasks for language modeling: the paper's datasets, local text files and the demo text.
 
 All have T5's `lm` objective: tokenized documents are concatenated and cut into chunks of the target
-length, each ended by the end-of-sequence id. Importing this module registers those of these tasks
-whose names are free:
+length, and each chunk ends with the end-of-sequence id. The tasks are
 
 - `lm1b_autoregressive_language_modeling` (TFDS `lm1b:1.1.0`),
-- `c4_v220_autoregressive_language_modeling` (TFDS `c4/en:3.0.1`),
-- `pg19_autoregressive_language_modeling` (TFDS `pg19:0.1.1`), by their published names, and
-- `text_autoregressive_language_modeling`, the files that gin gives to `text_files`,
+- `c4_v220_autoregressive_language_modeling` (TFDS `c4/en:3.0.1`) and
+- `pg19_autoregressive_language_modeling` (TFDS `pg19:0.1.1`), under their published names;
+- `text_autoregressive_language_modeling`, the files that gin binds to `text_files`;
 - `demo_autoregressive_language_modeling`, the King James Bible.
+
+Importing this module registers them, except under names that are already registered.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 
 import gin
 import seqio
@@ -24,27 +26,32 @@ from primer_tf.tasks import text
 from primer_tf.tasks.prepared_tfds import PreparedTfds
 from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 
-# Of a longer document, T5 takes one stretch of this many tokens, chosen at random.
+# T5 takes a random chunk of this many tokens from a longer document.
 MAX_DOCUMENT_TOKENS = 65536
 
 
 class OwnTask(seqio.Task):
-    """A task of this package, in whose place the user may register another of the same name."""
+    """A task of this package, which the user may replace by another task with the same name."""
 
     may_be_replaced = True
 
 
-def lm_task(name, source, text_key="text", vocabulary=None):
-    """Returns a language modeling task, which is not registered.
+def lm_task(
+    name: str,
+    source: seqio.DataSource,
+    text_key: str = "text",
+    vocabulary: seqio.Vocabulary | None = None,
+) -> seqio.Task:
+    """Returns a language modeling task without registering it.
 
     Args:
-      name: the task's name.
-      source: a `seqio.DataSource` of examples with a string feature `text_key`, a document.
-      text_key: the feature's name.
-      vocabulary: a `seqio.Vocabulary`; by default the one that gin chooses.
+      name: The task's name.
+      source: A `seqio.DataSource` of documents.
+      text_key: The name of the string feature that contains the document, "text" by default.
+      vocabulary: A `seqio.Vocabulary`, by default the one that gin configures.
 
     Returns:
-      The `seqio.Task`, whose examples have the feature `targets`.
+      A `seqio.Task` whose examples have the feature `targets`.
     """
     return OwnTask(
         name,
@@ -66,15 +73,15 @@ def lm_task(name, source, text_key="text", vocabulary=None):
 
 
 @gin.configurable(module="primer_tf.tasks")
-def text_files(train=None, validation=None):
-    """Returns the sources of local text, as `primer_tf.tasks.text` reads them.
+def text_files(train: str | None = None, validation: str | None = None) -> tuple[str, str | None]:
+    """Returns the sources of local text, in the format of `primer_tf.tasks.text`.
 
     Args:
-      train: a comma-separated list of `.txt` and `.jsonl` paths or globs.
-      validation: the same; if None, the last 5% of `train` are held out.
+      train: A comma-separated list of `.txt` and `.jsonl` paths or globs.
+      validation: A list like `train`, or None (the default) to hold out the last 5% of `train`.
 
     Raises:
-      UserError: if `train` is not given.
+      UserError: If `train` is None.
     """
     if train is None:
         raise UserError(
@@ -91,8 +98,12 @@ def _local_source():
     return documents_source(documents)
 
 
-def documents_source(documents):
-    """Returns a data source over a function from the split's name to a list of strings."""
+def documents_source(documents: Callable[[str], Sequence[str]]) -> seqio.FunctionDataSource:
+    """Returns a data source of documents.
+
+    Args:
+      documents: A function from the name of a split to a list of strings.
+    """
 
     def dataset(split, shuffle_files=False, seed=None):
         data = tf.data.Dataset.from_tensor_slices({"text": documents(split)})
@@ -125,8 +136,8 @@ _TASKS = (
 )
 
 
-def register():
-    """Registers the tasks of this module whose names are free."""
+def register() -> None:
+    """Registers the tasks of this module, except under names that are already registered."""
     for task in _TASKS:
         if task.name not in seqio.TaskRegistry.names():
             seqio.TaskRegistry.add_provider(task.name, task)

@@ -1,45 +1,47 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`; `seqio:TASK` or `tfds:NAME`; else a comma-separated list of paths or
-globs of text files. A path that exists is taken as it is, whatever characters it has.
+A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of paths or globs
+of text files. A path of an existing file is never read as a glob. With the prefix `lm:`, as in
+`lm:demo`, the text is cut into chunks as by T5's `lm` objective.
 
-A file is one document, but for two suffixes, in either case: each line of `.jsonl` is a JSON object
-with a document under the key `text`; `.json` holds the same, or one object, or an array of them.
-With `lm:` before it, as in `lm:demo`, a source is the same text, to be cut into chunks as T5's `lm`
-objective cuts it.
+A file is one document, with two exceptions. Each line of a `.jsonl` file is a JSON object with a
+document under the key `text`. A `.json` file has such lines, too, or one object, or an array of
+objects. Suffixes may be in upper or lower case.
 """
 
 import glob
 import json
+from collections.abc import Sequence
 from os.path import isfile
 from pathlib import Path
 
 from primer_tf.errors import UserError, errors_of
 from primer_tf.tasks import kjv
 
-# Of a text that comes without a validation split, this much of its end is held out.
+# The share of a text without a validation split that is held out from its end.
 HELD_OUT = 0.05
 
-# Before a source: its chunks are to be T5's.
+# The prefix of a source that is to be cut into chunks as T5 does.
 LM = "lm:"
 
 TEXT_KEYS = ("text", "book_text", "targets")
 
 
-def load_split(source, split, validation_source=None):
+def load_split(source: str, split: str, validation_source: str | None = None) -> list[str]:
     """Returns the documents of a split.
 
     Args:
-        source: See above.
-        split: `"train"` or `"validation"`.
-        validation_source: A source of its own for the validation split: all of its files, or its
-            split of this name. Without one, files hold out the last 5% of their characters.
+        source: A source as described above.
+        split: Name of the split, `"train"` or `"validation"`.
+        validation_source: A separate source for the validation split: all of its files, or its
+            split `"validation"`. By default the last 5% of the characters of files are held out.
 
     Returns:
         List of strings, none empty.
 
     Raises:
-        UserError: No such file, no text in it, not UTF-8, or the demo text is not installed.
+        UserError: If a file does not exist, is empty or is not UTF-8, or the demo text is not
+            installed.
     """
     if split == "validation" and validation_source is not None:
         source = validation_source
@@ -58,7 +60,7 @@ def load_split(source, split, validation_source=None):
     return train if split == "train" else validation
 
 
-def read_files(patterns):
+def read_files(patterns: str) -> list[str]:
     """Returns the documents of a comma-separated list of paths or globs."""
     documents = [document for path in find_files(patterns) for document in read_file(path)]
     if not documents:
@@ -66,12 +68,13 @@ def read_files(patterns):
     return documents
 
 
-def find_files(patterns):
-    """Returns the files of a comma-separated list of paths or globs, each a `Path`.
+def find_files(patterns: str) -> list[Path]:
+    """Returns the files of a comma-separated list of paths or globs.
 
-    A comma may also be part of a name: the shortest run of parts that names a file is taken.
+    A comma may also be part of a name: parts are joined until they name a file.
     """
-    paths, parts = [], patterns.split(",")
+    paths: list[Path] = []
+    parts = patterns.split(",")
     while parts:
         for end in range(1, len(parts) + 1):
             found = _matches(",".join(parts[:end]))
@@ -87,15 +90,15 @@ def find_files(patterns):
     return paths
 
 
-def _matches(name):
-    """Returns the file of this name, or else those that match it as a glob."""
+def _matches(name: str) -> list[Path]:
+    """Returns the file of this name, or else the files that match the name as a glob."""
     if Path(name).is_file():
         return [Path(name)]
     return [Path(match) for match in sorted(glob.glob(name, recursive=True)) if isfile(match)]
 
 
-def read_file(path):
-    """Returns the documents of one file, those that are not blank."""
+def read_file(path: Path) -> list[str]:
+    """Returns the documents of one file, without blank ones."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
@@ -112,20 +115,20 @@ def read_file(path):
     return [document for document in documents if document.strip()]
 
 
-def _json_documents(path, text):
+def _json_documents(path: Path, text: str) -> list[str]:
     """Returns the documents of a `.json` file: an array of objects, an object, or one a line."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return _json_lines(path, text)
     if not isinstance(value, list):
-        return [_document(value, path)]
+        return [_document(value, str(path))]
     return [_document(entry, f"{path}, entry {n},") for n, entry in enumerate(value, start=1)]
 
 
-def _json_lines(path, text):
+def _json_lines(path: Path, text: str) -> list[str]:
     documents = []
-    # Not `splitlines`: JSON strings may hold other characters that end a line in Unicode.
+    # Not `splitlines`: JSON strings may contain Unicode's other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number},"
@@ -138,8 +141,8 @@ def _json_lines(path, text):
     return documents
 
 
-def _document(value, where):
-    """Returns the text of a parsed JSON object; `where` it stands begins the error's message."""
+def _document(value: object, where: str) -> str:
+    """Returns the text of a parsed JSON object; error messages start with `where`."""
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise UserError(f"{where} is not a JSON object with a string as 'text'.")
@@ -153,11 +156,12 @@ def _document(value, where):
     return text
 
 
-def hold_out(documents):
-    """Splits documents into train and validation, cutting one document where the split falls."""
+def hold_out(documents: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits documents into train and validation, and the document at the boundary in two."""
     total = sum(map(len, documents))
     keep = total - max(1, int(total * HELD_OUT))
-    train, validation = [], []
+    train: list[str] = []
+    validation: list[str] = []
     for document in documents:
         train.append(document[: max(keep, 0)])
         validation.append(document[max(keep, 0) :])
@@ -165,8 +169,8 @@ def hold_out(documents):
     return [d for d in train if d], [d for d in validation if d]
 
 
-def read_dataset(kind, name, split):
-    """Returns the documents of a SeqIO task (`kind="seqio"`) or a prepared TFDS data set."""
+def read_dataset(kind: str, name: str, split: str) -> list[str]:
+    """Returns the documents of a SeqIO task (`kind="seqio"`) or a prepared TFDS dataset."""
     try:
         if kind == "seqio":
             import seqio

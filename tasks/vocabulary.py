@@ -1,4 +1,4 @@
-"""The vocabularies of tasks: the one that gin chooses, or one that a caller has in hand."""
+"""The vocabularies of tasks: the one that gin configures, or one made from a model in memory."""
 
 import os
 import tempfile
@@ -11,16 +11,16 @@ from primer_tf.errors import UserError
 
 
 @gin.configurable(module="primer_tf.tasks")
-def sentencepiece_model(path=DEFAULT_SPM_PATH):
-    """Returns the path of the SentencePiece model; T5's own, in a bucket, by default."""
+def sentencepiece_model(path: str = DEFAULT_SPM_PATH) -> str:
+    """Returns the path of the SentencePiece model, by default T5's own in cloud storage."""
     return path
 
 
 class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
-    """A SentencePiece vocabulary with T5's 100 sentinels, at the path that gin gives.
+    """The SentencePiece vocabulary at the path that gin configures, with T5's 100 sentinels.
 
-    Tasks are registered before gin files are read, and outlive them: the path is asked for at
-    every use, and SeqIO keeps what it has read from each path.
+    Tasks are registered before gin files are read and outlive them, so every use looks up the path.
+    SeqIO caches the model of each path.
     """
 
     def __init__(self):
@@ -29,7 +29,7 @@ class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
     def _model_context(self):
         path = self.sentencepiece_model_file
         try:
-            # Kept in no attribute: SeqIO takes two vocabularies for one if their attributes agree.
+            # Not stored in an attribute: SeqIO compares vocabularies by their attributes.
             return seqio.SentencePieceVocabulary(path, self._extra_ids)._model_context()
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -39,20 +39,22 @@ class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
             ) from error
 
     @property
-    def sentencepiece_model_file(self):
-        """The path that gin gives."""
+    def sentencepiece_model_file(self) -> str:
+        """The path that gin configures."""
         return sentencepiece_model()
 
 
-def vocabulary_of(model, extra_ids=DEFAULT_EXTRA_IDS):
+def vocabulary_of(
+    model: bytes, extra_ids: int = DEFAULT_EXTRA_IDS
+) -> seqio.SentencePieceVocabulary:
     """Returns the vocabulary of a SentencePiece model.
 
     Args:
-      model: the model, as bytes.
-      extra_ids: how many sentinels follow its pieces.
+      model: The serialized model.
+      extra_ids: The number of sentinels after its pieces, T5's 100 by default.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # A new path for each: SeqIO remembers models by it.
+        # A new path for every model, because SeqIO caches models by path.
         path = os.path.join(folder, "vocabulary.model")
         with open(path, "wb") as file:
             file.write(model)

@@ -1,15 +1,14 @@
 """Fixtures that several tests share."""
 
-import concurrent.futures
-import multiprocessing
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# One thread: results that are the same to the last bit, and no fight between test processes.
+# One thread: results are reproducible to the last bit, and test processes do not compete.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tiny shapes: XLA's optimizations take longer than what they save.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest  # noqa: E402
 
@@ -18,10 +17,20 @@ from tests.sample_text import SENTENCES  # noqa: E402
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """Keeps together, when several processes share the tests, what shares costly fixtures."""
+    """Keeps tests that share expensive fixtures in the same test process."""
     for item in items:
         mesh = "mesh" in item.path.parts
         item.add_marker(pytest.mark.xdist_group("mesh" if mesh else item.path.stem))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_functions_are_dropped():
+    """Keeps a process of tests small: JAX holds on to whatever it has compiled."""
+    yield
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +50,7 @@ def vocabulary_file(vocabulary, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory):
-    """A text of 6,700 tokens of the small vocabulary."""
+    """A text of 6,700 tokens in the small vocabulary."""
     path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text("\n".join(SENTENCES * 40), encoding="utf-8")
     return path
@@ -74,7 +83,7 @@ def small_preset(vocabulary, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tfds_folder(tmp_path_factory):
-    """A folder of TFDS data sets, tiny ones by the names of the published tasks' data."""
+    """A folder with tiny TFDS datasets that have the names of the published tasks' data."""
     from tests.mesh import tiny_tfds
 
     folder = tmp_path_factory.mktemp("tfds")
@@ -87,10 +96,5 @@ def tf1_process():
     """The process in which TensorFlow behaves as version 1; see `tf1`."""
     from tests.mesh import tf1
 
-    with concurrent.futures.ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=tf1.start,
-        initargs=(sys.path,),
-    ) as executor:
+    with tf1.new_process() as executor:
         yield executor

@@ -2,9 +2,9 @@
 
     python -m tests.fault_injection EVENT NAME COUNT ARGUMENTS...
 
-The moment is just before the COUNT-th time that Python raises the audit event EVENT (`open`,
-`os.rename`, ...) with NAME in one of its arguments. With the event `half`, NAME is the file that
-is killed half-written.
+SIGKILL comes just before the COUNT-th time that Python raises the audit event EVENT (`open`,
+`os.rename`, ...) with NAME in one of its arguments. With the event `half`, it comes when the file
+NAME is half written.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 
 
 def kill_at(event, name, count=1):
-    """Ends this process with SIGKILL at a moment that is still to come, see above."""
+    """Prepares to end this process with SIGKILL at the moment described above."""
     seen = 0
 
     def die():
@@ -33,7 +33,7 @@ def kill_at(event, name, count=1):
 
 
 def kill_in_the_middle_of(name, count, die):
-    """Calls `die` when half of the `count`-th archive called `name` is on the disk."""
+    """Calls `die` when half of the `count`-th archive named `name` is on disk."""
     import io
 
     import numpy as np
@@ -55,7 +55,7 @@ def kill_in_the_middle_of(name, count, die):
 
 
 def run_and_kill(event, name, count, arguments):
-    """Runs the command with `arguments` until the moment comes."""
+    """Runs the command with `arguments` until that moment."""
     from primer_tf.cli import main
 
     kill_at(event, name, count)

@@ -1,4 +1,4 @@
-"""The code blocks of README.md and other pages, so that tests can run what people will type."""
+"""The code blocks of README.md and other pages, for tests that run them."""
 
 import shlex
 import textwrap
@@ -8,7 +8,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def code_blocks(page=README):
-    """Returns the indented blocks of a page as a dict from heading to list of strings."""
+    """Returns the indented blocks of a page, as a dict from heading to list of strings."""
     blocks, heading, lines = {}, None, []
 
     def close():
@@ -28,9 +28,9 @@ def code_blocks(page=README):
 
 
 def substitute(code, replacements):
-    """Returns code with texts replaced, each of which must occur: README.md may have changed."""
+    """Returns code with some texts replaced; fails if README.md no longer has one of them."""
     for old, new in replacements.items():
-        assert old in code, f"README.md no longer says {old!r}"
+        assert old in code, f"README.md no longer contains {old!r}"
         code = code.replace(old, str(new))
     return code
 

@@ -1,4 +1,4 @@
-"""A little text for tests."""
+"""A short text for tests."""
 
 SENTENCES = [
     "In the beginning God created the heaven and the earth.",

@@ -1,7 +1,8 @@
-"""What `_compat` takes from libraries behaves as the code that uses it expects."""
+"""The private names in `_compat` behave as our code expects."""
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from primer_tf import _compat
 MODULE = Path(_compat.__file__)
 
 
-def test_every_name_is_there():
+def test_every_name_exists():
     for name in _compat.__all__:
         assert hasattr(_compat, name), name
     assert not hasattr(_compat, "no_such_name")
@@ -32,7 +33,7 @@ def test_every_private_import_is_listed():
     assert imported - {"global_state"} <= set(_compat.__all__)
 
 
-def test_layers_do_without_keras_hub():
+def test_layers_do_not_import_keras_hub():
     code = "import sys, primer_tf.layers; print('keras_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -47,23 +48,56 @@ def test_stateless_scopes():
     assert float(other) == 2.0
 
 
-def test_losses_meet_weights_of_another_rank():
+def test_losses_and_weights_of_different_rank():
     y_true, y_pred = _compat.squeeze_or_expand_to_same_rank(np.ones((2, 3, 1)), np.ones((2, 3)))
     assert y_true.shape == y_pred.shape == (2, 3)
     assert float(_compat.scale_loss_for_distribution(keras.ops.convert_to_tensor(3.0))) == 3.0
 
 
-def test_what_a_method_sets_without_tracking():
-    class Layer(keras.layers.Layer):
-        @_compat.no_automatic_dependency_tracking
-        def keep(self, part):
-            self.part = part
+def test_layers_at_any_depth():
+    inner = keras.Sequential([keras.layers.Dense(2)])
+    model = keras.Sequential([inner, keras.layers.ReLU()])
+    assert set(_compat.flatten_layers(model)) == {model, inner, *inner.layers, *model.layers}
 
-    layer = Layer()
-    layer.keep(keras.layers.Dense(2))
-    assert not layer._flatten_layers(include_self=False)
-    layer.other = keras.layers.Dense(2)
-    assert len(layer._flatten_layers(include_self=False)) == 1
+
+def test_variables_of_an_optimizer():
+    weight, optimizer = keras.Variable(1.0), keras.optimizers.SGD()
+    wrapper = keras.optimizers.LossScaleOptimizer(optimizer)
+    assert _compat.trained_variables(None) is None
+    assert _compat.trained_variables(wrapper) is None
+    wrapper.build([weight])
+    for each in (optimizer, wrapper):
+        (found,) = _compat.trained_variables(each)
+        assert found is weight
+
+
+def test_private_attributes_of_base_classes(vocabulary):
+    """Keras and KerasHub still have those that the module's docstring lists."""
+    import keras_hub
+
+    model = keras.Sequential([keras.layers.Dense(2)])
+    optimizer = keras.optimizers.Adafactor()
+    optimizer.build([keras.Variable(1.0)])
+    model.compile(optimizer)
+    tokenizer = keras_hub.tokenizers.SentencePieceTokenizer(vocabulary)
+    owners = {
+        "keras.Model": model,
+        "keras.optimizers.Adafactor": optimizer,
+        "keras_hub.models.CausalLM": keras_hub.models.CausalLM,
+        "keras_hub.tokenizers.SentencePieceTokenizer": tokenizer,
+    }
+    for owner, text in re.findall(r"^- `(.*?)`: (.*?)$(?=\n[-\n])", _compat.__doc__, re.M | re.S):
+        names = re.findall(r"`(_\w+)`", text)
+        assert names and all(hasattr(owners[owner], name) for name in names), owner
+        del owners[owner]
+    assert not owners
+
+
+def test_models_that_xla_may_compile():
+    model = keras.Sequential([keras.layers.Dense(2)])
+    assert _compat.model_supports_jit(model)
+    model.layers[0].supports_jit = False
+    assert not _compat.model_supports_jit(model)
 
 
 def test_forgotten_variables_get_no_values():

@@ -1,1 +1,1 @@
-"""What is measured, one library to a file."""
+"""The candidates of the benchmarks, one library per file."""

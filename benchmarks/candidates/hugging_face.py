@@ -40,7 +40,7 @@ def train_step(model, batch_size, length, steps=1, compiled=False):
 
 
 def generate(model, batch_size, prompt, new):
-    """Greedy decoding with the library's cache."""
+    """Decodes greedily with the library's cache."""
     network = build(model, prompt + new).eval()
     ids = torch.randint(3, model["vocabulary_size"], (batch_size, prompt))
 
@@ -60,7 +60,7 @@ def generate(model, batch_size, prompt, new):
 
 
 def score(model, batch_size, length):
-    """The loss of given texts."""
+    """Computes the loss of fixed texts."""
     network = build(model, length).eval()
     ids = torch.randint(3, model["vocabulary_size"], (batch_size, length))
 

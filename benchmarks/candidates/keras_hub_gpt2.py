@@ -24,14 +24,14 @@ def train_step(model, batch_size, length, steps=1, jit_compile=True):
 
 
 def generate(model, batch_size, prompt, new, jit_compile=True):
-    """Greedy decoding."""
+    """Decodes greedily."""
     causal_lm = build(model, prompt + new)
     causal_lm.compile(sampler="greedy", jit_compile=jit_compile)
     return keras_model.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
 
 
 def score(model, batch_size, length):
-    """The loss of given texts."""
+    """Computes the loss of fixed texts."""
     causal_lm = build(model, length)
     causal_lm.compile(jit_compile=True)
     return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)

@@ -1,11 +1,11 @@
-"""What is done with a Keras language model, whoever wrote it."""
+"""The work of a Keras language model, ours or KerasHub's."""
 
 import keras
 import numpy as np
 
 
 def train(causal_lm, vocabulary_size, batch_size, length, steps):
-    """Returns a function that trains a compiled model, from batches made in Python."""
+    """Returns a function that trains a compiled model on random batches."""
     rng = np.random.default_rng(0)
     mask = np.ones((batch_size, length), "int32")
 
@@ -13,7 +13,7 @@ def train(causal_lm, vocabulary_size, batch_size, length, steps):
         tokens = rng.integers(3, vocabulary_size, (batch_size, length + 1), "int32")
         return {"token_ids": tokens[:, :-1], "padding_mask": mask}, tokens[:, 1:]
 
-    def run():  # not `fit`, whose end waits seconds for its input pipeline
+    def run():  # not `fit`, which ends by waiting seconds for its input pipeline
         losses = [causal_lm.train_on_batch(*batch(), return_dict=True) for _ in range(steps)]
         return float(losses[-1]["loss"])
 
@@ -35,7 +35,7 @@ def generate(causal_lm, vocabulary_size, batch_size, prompt, new):
 
 
 def score(causal_lm, vocabulary_size, batch_size, length):
-    """Returns a function that computes the loss of given texts."""
+    """Returns a function that computes the loss of fixed texts."""
     ids = np.random.default_rng(0).integers(3, vocabulary_size, (batch_size, length), "int32")
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
     return lambda: float(causal_lm.test_on_batch(inputs, ids, return_dict=True)["loss"])

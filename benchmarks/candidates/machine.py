@@ -1,4 +1,4 @@
-"""What the machine can do: matrix products and reads from memory."""
+"""The speed of the machine: matrix products and memory reads."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def best(function, repeats=5):
-    """Returns the shortest time of several."""
+    """Returns the shortest time of several runs."""
     function()
     times = []
     for _ in range(repeats):
@@ -17,7 +17,7 @@ def best(function, repeats=5):
 
 
 def measure(smoke=False):
-    """Returns a function that measures both; with `smoke` on small arrays, for a test."""
+    """Returns a function that measures both, on small arrays if `smoke` is true."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def measure(smoke=False):
 
     def run():
         rates = {"numpy": [], "tensorflow": []}
-        # The shapes of a small model's step: projections, feed-forward, softmax.
+        # The shapes in a training step of a small model: projections, feed-forward, softmax.
         shapes = ((4096, 512, 512), (4096, 512, 2048), (4096, 2048, 512), (512, 512, 32128))
         for shape in ((256, 256, 256),) if smoke else shapes:
             a = rng.standard_normal(shape[:2], dtype="float32")
@@ -37,7 +37,7 @@ def measure(smoke=False):
             flop = 2 * np.prod(shape)
             rates["numpy"].append(flop / best(lambda a=a, b=b: a @ b))
             rates["tensorflow"].append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
-        # As decoding one token reads the weights: a vector times a matrix, 512 MiB.
+        # A vector times a matrix of 512 MiB, as decoding one token reads the weights.
         rows = 2**6 if smoke else 2**13
         vector, matrix = np.ones((1, rows), "float32"), np.ones((rows, 2**14), "float32")
         x, y = tf.constant(vector), tf.constant(matrix)

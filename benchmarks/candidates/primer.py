@@ -24,14 +24,14 @@ def build(model, architecture="transformer_vanilla", **kwargs):
 
 
 def train_step(model, batch_size, length, architecture="transformer_vanilla", steps=1, **kwargs):
-    """Trains with the defaults, from batches made in Python."""
+    """Trains with the defaults on random batches."""
     causal_lm = build(model, architecture, max_sequence_length=max(512, length), **kwargs)
     causal_lm.compile()
     return keras_model.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
 
 
 def input_pipeline(model, batch_size, length):
-    """Makes batches as `primer train` does, and nothing else."""
+    """Makes batches as `primer train` does, without training."""
     from primer_tf.data import TokenChunks
 
     tokens = np.random.default_rng(0).integers(3, model["vocabulary_size"], 10**6)
@@ -40,7 +40,7 @@ def input_pipeline(model, batch_size, length):
 
 
 def generate(model, batch_size, prompt, new, architecture="transformer_vanilla", quantize=None):
-    """Greedy decoding."""
+    """Decodes greedily."""
     causal_lm = build(model, architecture)
     if quantize:
         causal_lm.quantize(quantize)
@@ -49,7 +49,7 @@ def generate(model, batch_size, prompt, new, architecture="transformer_vanilla",
 
 
 def score(model, batch_size, length, architecture="transformer_vanilla"):
-    """The loss of given texts."""
+    """Computes the loss of fixed texts."""
     causal_lm = build(model, architecture)
     causal_lm.compile()
     return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)

@@ -27,7 +27,7 @@ def train_step(model, batch_size, length, steps=1):
 
     def run():
         for _ in range(steps):
-            # The wrapper runs all of them, and has no target for the last.
+            # The wrapper has no target for the last token, but runs it too.
             ids = torch.randint(3, model["vocabulary_size"], (batch_size, length))
             loss = network(ids)
             optimizer.zero_grad()

@@ -1,6 +1,6 @@
-"""MkDocs hooks: what the API reference is read from, and the list of gin files.
+"""MkDocs hooks: the sources of the API reference, and the list of gin files.
 
-As a command, with a folder: puts the package together there.
+`python docs/hooks/build_sources.py FOLDER` assembles the package in a folder.
 """
 
 import shutil
@@ -12,7 +12,7 @@ GIN_FOLDERS = ("models", "architectures", "sizes", "run", "hardware")
 
 
 def build_sources(folder):
-    """Puts the package together in a folder as a wheel has it, `tasks` and `export` inside."""
+    """Assembles the package in a folder as in a wheel, with `tasks` and `export` inside."""
     package = Path(folder) / "primer_tf"
     shutil.rmtree(package, ignore_errors=True)
     no_caches = shutil.ignore_patterns("__pycache__")
@@ -22,20 +22,20 @@ def build_sources(folder):
 
 
 def on_startup(command, dirty):
-    """Builds what mkdocstrings reads, before it looks for the folder."""
+    """Assembles the package before mkdocstrings reads it."""
     build_sources(ROOT / "build" / "docs_sources")
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Fills in the list of gin files where a page asks for it."""
+    """Replaces the placeholder for the list of gin files."""
     return markdown.replace("{{ gin_files }}", gin_files())
 
 
 def gin_files():
-    """Returns tables of all gin files, each with the comment it begins with."""
+    """Returns tables of all gin files with their first comments."""
     lines = []
     for folder in GIN_FOLDERS:
-        lines += [f"### `{folder}/`", "", "| file | what it says |", "| --- | --- |"]
+        lines += [f"### `{folder}/`", "", "| file | description |", "| --- | --- |"]
         for path in sorted((ROOT / "gin" / folder).glob("*.gin")):
             lines.append(f"| `{folder}/{path.name}` | {first_comment(path)} |")
         lines.append("")
@@ -43,7 +43,7 @@ def gin_files():
 
 
 def first_comment(path):
-    """Returns the comment at the head of a gin file as one line."""
+    """Returns the comment at the top of a gin file as one line."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):

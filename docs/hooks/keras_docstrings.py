@@ -1,4 +1,4 @@
-"""Griffe extension: the sections of Keras' docstrings that Google's style does not have."""
+"""Griffe extension for the sections of Keras' docstrings that Google's style lacks."""
 
 import re
 
@@ -8,7 +8,7 @@ SECTIONS = {
     "Call arguments:": "Other Args: Call arguments",
     "Example:": "Examples:",
 }
-# Arguments of a base in another library: there is no signature here to compare them with.
+# Arguments of a base class in another library, whose signature is not available here.
 INHERITED = {"Args:": "Other Args: Arguments"}
 
 
@@ -22,7 +22,7 @@ class KerasDocstrings(griffe.Extension):
     """Translates the headings of every docstring."""
 
     def on_instance(self, *, obj, **kwargs):
-        """Called for every object once it is read, its docstring with it."""
+        """Called for every object once it and its docstring are read."""
         if obj.docstring:
             rename(obj, SECTIONS)
 

@@ -27,6 +27,7 @@ def run(arguments: Namespace) -> None:
     model = load(arguments.preset)
     splits = ("train", "validation") if arguments.split == "all" else (arguments.split,)
     preprocessor = model.preprocessor
+    assert preprocessor is not None  # `load` checks it
     tokenizer, length = preprocessor.tokenizer, preprocessor.sequence_length
     for split in splits:
         documents = load_split(arguments.data, split)

@@ -1,5 +1,6 @@
-"""From a Keras preset to a checkpoint of Mesh TensorFlow."""
+"""Converts a Keras preset to a Mesh TensorFlow checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, CheckpointWriter
@@ -13,30 +14,34 @@ from primer_tf.models import PrimerBackbone, PrimerTokenizer
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import slots_of
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
+from primer_tf.types import StrPath
 
 
-def keras_to_mesh(preset_dir, model_dir, report=print):
-    """Converts a preset to a checkpoint that the T5 codebase trains on from, or decodes.
+def keras_to_mesh(
+    preset_dir: StrPath, model_dir: StrPath, report: Callable[[str], object] = print
+) -> Path:
+    """Converts a preset to a checkpoint that the T5 codebase can train further, decode and export.
 
-    Beside the checkpoint it writes the gin file of the model, `model.gin`, and the vocabulary,
-    `vocabulary.model`.
+    The function also writes the model's gin file, `model.gin`, and its vocabulary,
+    `vocabulary.model`, to the folder of the checkpoint.
 
     Args:
-        preset_dir: A preset directory; the step and the optimizer's state in it, if any, go along.
-        model_dir: Folder of the checkpoint, T5's `--model_dir`. Must hold no other checkpoint.
-        report: Called with a line about what was converted, and one with the flags to use it;
-            and with one if T5 cannot use it with this vocabulary.
+        preset_dir: A preset directory. If it holds the step and the optimizer's state, these are
+            converted, too.
+        model_dir: Folder of the checkpoint, T5's `--model_dir`. It must not hold a checkpoint.
+        report: A function that is called with each line of the report: the conversion, the flags
+            to use the checkpoint, and a warning if T5 cannot use it with this vocabulary.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        UserError: The preset is incomplete, Mesh TensorFlow has no counterpart of an activation or
-            of a loss, or `model_dir` holds a checkpoint.
+        UserError: If the preset is incomplete, Mesh TensorFlow has no counterpart of an activation
+            or loss, or `model_dir` holds a checkpoint.
     """
-    model_dir = Path(model_dir)
-    if (model_dir / "checkpoint").exists():
-        raise UserError(f"{model_dir} holds checkpoints already; choose another folder.")
+    folder = Path(model_dir)
+    if (folder / "checkpoint").exists():
+        raise UserError(f"{folder} holds checkpoints already; choose another folder.")
     tokenizer = _tokenizer(preset_dir)
     backbone = without_values(
         lambda: PrimerBackbone.from_preset(str(preset_dir), load_weights=False)
@@ -45,13 +50,13 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
     parameters = f"# {backbone.count_params():,} parameters.\n"
     gin_text = parameters + gin_writer.write(backbone.get_config())
     step, slots = slots_of(preset_dir, backbone.weights, T5Adafactor())
-    with CheckpointWriter(model_dir, step) as checkpoint:
+    with CheckpointWriter(folder, step) as checkpoint:
         for (path, kind), slot in slots.items():
             checkpoint.add(names[path] + SLOTS[kind], slot)
         stream_weights(backbone, preset_dir, lambda p, value: checkpoint.add(names[p], value))
-        atomic_write(model_dir / "vocabulary.model", tokenizer.proto)
-        atomic_write(model_dir / "model.gin", gin_text)
-    path = model_dir / f"model.ckpt-{step}"
+        atomic_write(folder / "vocabulary.model", tokenizer.proto)
+        atomic_write(folder / "model.gin", gin_text)
+    checkpoint_path = folder / f"model.ckpt-{step}"
     pieces, rows = tokenizer.vocabulary_size(), backbone.vocabulary_size
     if pieces + SENTINELS > rows:
         report(
@@ -59,16 +64,17 @@ def keras_to_mesh(preset_dir, model_dir, report=print):
             f"more than the {rows} rows of the embedding; it will refuse this checkpoint."
         )
     report(
-        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to {path}."
+        f"Converted {preset_dir} (step {step}, {backbone.count_params():,} parameters) to "
+        f"{checkpoint_path}."
     )
     report(
-        f"T5's flags for it: --model_dir={model_dir} --gin_file={model_dir}/model.gin "
-        f"--gin_param=\"VOCABULARY='{model_dir}/vocabulary.model'\""
+        f"T5's flags for it: --model_dir={folder} --gin_file={folder}/model.gin "
+        f"--gin_param=\"VOCABULARY='{folder}/vocabulary.model'\""
     )
-    return path
+    return checkpoint_path
 
 
-def _tokenizer(preset_dir):
+def _tokenizer(preset_dir: StrPath) -> PrimerTokenizer:
     check_preset(str(preset_dir))
     if not (Path(preset_dir) / "tokenizer.json").exists():
         raise UserError(

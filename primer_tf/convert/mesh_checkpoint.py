@@ -1,7 +1,8 @@
-"""Reading and writing the TensorFlow checkpoints of Mesh TensorFlow, one variable at a time."""
+"""Reads and writes the checkpoints of Mesh TensorFlow, one variable at a time."""
 
 import tempfile
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import tensorflow as tf
@@ -9,12 +10,13 @@ import tensorflow as tf
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
 from primer_tf.mesh.runtime import checkpoints
+from primer_tf.types import StrPath
 
 STEP = "global_step"
-# The second moments of Mesh TensorFlow's Adafactor, by the ending of their names.
+# Suffixes of the names of Adafactor's second moments in Mesh TensorFlow.
 SLOTS = {"v": "_slot_v", "vr": "_slot_vr", "vc": "_slot_vc"}
 
-# Bytes of variables that are written at a time.
+# The writer holds about this many bytes of variables before it writes them.
 PART_BYTES = 64 * 2**20
 
 
@@ -23,18 +25,18 @@ class MeshCheckpoint:
 
     Args:
         model_dir: Folder of the checkpoints.
-        step: Step of the one to open; default: the newest.
+        step: Step of the checkpoint, by default the newest.
 
     Attributes:
-        step: Its step.
-        shapes: Dict from variable name to shape; neither the step nor the optimizer's slots.
+        step: The checkpoint's step.
+        shapes: Dict from variable name to shape, without the step and the optimizer's slots.
         slot_shapes: Dict from slot name to shape.
 
     Raises:
-        UserError: There is no such checkpoint, or it is damaged.
+        UserError: If the checkpoint does not exist or is damaged.
     """
 
-    def __init__(self, model_dir, step=None):
+    def __init__(self, model_dir: StrPath, step: int | None = None):
         if not Path(model_dir).is_dir():
             raise UserError(f"There is no folder {model_dir}.")
         if step is None:
@@ -54,42 +56,44 @@ class MeshCheckpoint:
         self.slot_shapes = {name: tuple(shapes[name]) for name in slots}
         self.shapes = {n: tuple(s) for n, s in shapes.items() if n not in slots and n != STEP}
 
-    def read(self, name):
-        """Returns the value of a variable as a NumPy array."""
+    def read(self, name: str) -> np.ndarray:
+        """Returns the value of a variable."""
         with checkpoints.explained(self.path):
             return self._reader.get_tensor(name)
 
 
 class CheckpointWriter:
-    """Writes a checkpoint that Mesh TensorFlow restores, and makes it the newest of its folder.
+    """Writes a checkpoint for Mesh TensorFlow, and makes it the newest of its folder.
 
-    It is written in parts beside its place, so that neither memory holds all of it at once nor a
-    reader sees half of it; when the `with` block fails, nothing is left.
+    The writer is a context manager. It writes parts to a temporary folder and merges them at the
+    end, so memory never holds the whole checkpoint and readers never see half of it. If the `with`
+    block fails, nothing is left.
 
     Args:
         model_dir: Folder of the checkpoints.
-        step: Its step.
+        step: Step of the checkpoint.
     """
 
-    def __init__(self, model_dir, step):
+    def __init__(self, model_dir: StrPath, step: int):
         self.model_dir = Path(model_dir)
         self.step = step
 
-    def __enter__(self):
-        """Makes the folder of the parts."""
+    def __enter__(self) -> "CheckpointWriter":
+        """Creates the temporary folder."""
         self.model_dir.mkdir(parents=True, exist_ok=True)
         self._parts = tempfile.TemporaryDirectory(dir=self.model_dir, prefix=".checkpoint-")
-        self._prefixes, self._waiting = [], {}
+        self._prefixes: list[str] = []
+        self._waiting: dict[str, np.ndarray | np.generic] = {}
         self.add(STEP, np.int64(self.step))
         return self
 
-    def add(self, name, array):
+    def add(self, name: str, array: np.ndarray | np.generic) -> None:
         """Adds the value of a variable."""
         self._waiting[name] = array
         if sum(array.nbytes for array in self._waiting.values()) >= PART_BYTES:
             self._write_part()
 
-    def _write_part(self):
+    def _write_part(self) -> None:
         prefix = str(Path(self._parts.name) / f"part-{len(self._prefixes)}")
         tf.raw_ops.SaveV2(
             prefix=prefix,
@@ -100,8 +104,13 @@ class CheckpointWriter:
         self._prefixes.append(prefix)
         self._waiting = {}
 
-    def __exit__(self, error, *_):
-        """Puts the parts together in their place."""
+    def __exit__(
+        self,
+        error: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Merges the parts into the checkpoint, or discards them after an error."""
         with self._parts:
             if error is not None:
                 return

@@ -1,5 +1,6 @@
-"""From a Mesh TensorFlow checkpoint to a Keras preset."""
+"""Converts a Mesh TensorFlow checkpoint to a Keras preset."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,15 @@ from primer_tf.models import (
     PrimerTokenizer,
 )
 from primer_tf.models.training_state import write_training_state
+from primer_tf.types import Config, StrPath
 
-# What T5 leaves beside its checkpoints, and what `keras_to_mesh` does.
+# The gin files that T5 and `keras_to_mesh` write to the folder of a checkpoint.
 OPERATIVE_CONFIG = "operative_config.gin"
 GIN_FILES = (OPERATIVE_CONFIG, "model.gin")
 
-# What may differ from the run that wrote a checkpoint and leave its model the same.
+Report = Callable[[str], object]
+
+# Arguments that may differ from the run that wrote a checkpoint without changing its model.
 FREE = {
     "dropout",
     "gradient_checkpointing",
@@ -37,35 +41,35 @@ FREE = {
 
 
 def mesh_to_keras(
-    model_dir,
-    preset_dir,
-    gin_files=(),
-    bindings=(),
-    vocabulary=None,
-    step=None,
-    report=print,
-    location_prefixes=(),
-):
+    model_dir: StrPath,
+    preset_dir: StrPath,
+    gin_files: Sequence[StrPath] = (),
+    bindings: Sequence[str] = (),
+    vocabulary: StrPath | None = None,
+    step: int | None = None,
+    report: Report = print,
+    location_prefixes: Iterable[StrPath] = (),
+) -> None:
     """Converts a checkpoint of the T5 codebase to a preset, with the optimizer's state.
 
-    The variables pass through memory one at a time; none is changed.
+    The values are copied unchanged, and memory holds one variable at a time.
 
     Args:
         model_dir: Folder of the checkpoints, T5's `--model_dir`.
         preset_dir: Folder of the preset to write.
-        gin_files: Gin files that describe the model; default: the `operative_config.gin` that T5
-            left in `model_dir`.
-        bindings: More bindings.
-        vocabulary: SentencePiece model; default: the one that the gin files name.
-        step: Step of the checkpoint; default: the newest.
-        report: Called with a line about what was converted, and with one about whatever the gin
-            files say in vain, or differently from the run that wrote the checkpoint.
-        location_prefixes: Folders in which `gin_files` are searched (T5's
-            `--gin_location_prefix`).
+        gin_files: Gin files that describe the model, by default the `operative_config.gin` or
+            `model.gin` in `model_dir`.
+        bindings: List of additional bindings.
+        vocabulary: Path of the SentencePiece model, by default the one that the gin files name.
+        step: Step of the checkpoint, by default the newest.
+        report: A function that is called with each line of the report: the conversion, bindings
+            without effect, and differences from the run that wrote the checkpoint.
+        location_prefixes: Folders to search for `gin_files`, as for T5's `--gin_location_prefix`.
 
     Raises:
-        UserError: No checkpoint, a damaged or partial one, or one of another model than the gin
-            files describe (the message names the first variable that does not fit); no vocabulary.
+        UserError: If there is no checkpoint or vocabulary, or if the checkpoint is damaged, partial
+            or of another model than the gin files describe. In the last two cases the message
+            names the first variable that does not fit.
     """
     checkpoint = MeshCheckpoint(model_dir, step)
     resolved = _gin(model_dir, gin_files, bindings, location_prefixes, report)
@@ -97,7 +101,13 @@ def mesh_to_keras(
     )
 
 
-def _gin(model_dir, gin_files, bindings, location_prefixes, report):
+def _gin(
+    model_dir: StrPath,
+    gin_files: Sequence[StrPath],
+    bindings: Sequence[str],
+    location_prefixes: Iterable[StrPath],
+    report: Report,
+) -> ResolvedBindings:
     present = [path for name in GIN_FILES if (path := Path(model_dir) / name).exists()]
     files = gin_files or present[:1]
     if not files:
@@ -105,18 +115,19 @@ def _gin(model_dir, gin_files, bindings, location_prefixes, report):
             f"Nothing in {model_dir} describes the model: it has no {' or '.join(GIN_FILES)}; name "
             "the model's gin file with --gin_file."
         )
-    # gin has written an operative configuration itself: what it names exists.
-    strict = bool(gin_files) or files[0].name != OPERATIVE_CONFIG
+    # gin itself writes an operative configuration, so every name in it exists.
+    strict = bool(gin_files) or Path(files[0]).name != OPERATIVE_CONFIG
     if not strict:
         ResolvedBindings(gin_reader.read([], bindings), note=lambda line: None)
     read = gin_reader.read(files, bindings, location_prefixes)
     return ResolvedBindings(read, strict, note=report)
 
 
-def _compare(arguments, operative_config, report):
-    """Reports what the gin files say differently from the run that wrote the checkpoint.
+def _compare(arguments: Config, operative_config: Path, report: Report) -> None:
+    """Reports differences between the gin files and the run that wrote the checkpoint.
 
-    Its variables show much of that, but neither activations nor the place of a normalization.
+    The checkpoint's variables reveal most differences, but not in activations or in the placement
+    of the normalization.
     """
     if not operative_config.exists():
         return
@@ -138,7 +149,7 @@ def _compare(arguments, operative_config, report):
         )
 
 
-def _vocabulary(resolved, model_dir):
+def _vocabulary(resolved: ResolvedBindings, model_dir: StrPath) -> Path:
     if resolved.is_bound(known.SENTENCEPIECE_MODEL, "path"):
         path = resolved.value(known.SENTENCEPIECE_MODEL, "path")
     else:
@@ -154,7 +165,7 @@ def _vocabulary(resolved, model_dir):
     )
 
 
-def _rows(checkpoint):
+def _rows(checkpoint: MeshCheckpoint) -> int:
     if "transformer/embedding" not in checkpoint.shapes:
         raise UserError(
             f"{checkpoint.path} is not of a language model: it has no transformer/embedding."
@@ -162,7 +173,7 @@ def _rows(checkpoint):
     return checkpoint.shapes["transformer/embedding"][0]
 
 
-def _check(checkpoint, wanted):
+def _check(checkpoint: MeshCheckpoint, wanted: Mapping[str, tuple[int, ...]]) -> None:
     """Checks that a checkpoint holds the variables of the model and no others."""
     for name, shape in wanted.items():
         if name not in checkpoint.shapes:
@@ -183,7 +194,9 @@ def _check(checkpoint, wanted):
             )
 
 
-def _slots(checkpoint, names):
+def _slots(
+    checkpoint: MeshCheckpoint, names: Mapping[str, str]
+) -> dict[tuple[str, str], np.ndarray]:
     return {
         (path, kind): np.asarray(checkpoint.read(name + ending))
         for path, name in names.items()

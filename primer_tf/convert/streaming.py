@@ -1,26 +1,33 @@
-"""Models whose variables pass through memory one at a time, to save or to load them.
+"""Loads and saves models while memory holds one variable at a time.
 
-Built by `without_values`, a model knows the shape of every variable and holds no value. Keras takes
-the value of such a variable from its initializer, whenever it asks.
+`without_values` builds a model whose variables have shapes but no values. Keras then computes the
+value of a variable with its initializer every time it needs it.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import keras
+import numpy as np
 
 from primer_tf._compat import forget_uninitialized_variables
+from primer_tf.models import PrimerBackbone
+from primer_tf.types import StrPath, Tensor
+
+Model = TypeVar("Model")
 
 
-def without_values(build):
-    """Returns what `build()` returns, with variables that have no value."""
+def without_values(build: Callable[[], Model]) -> Model:
+    """Returns the result of `build()`, whose variables have no values."""
     with keras.StatelessScope(initialize_variables=False):
         model = build()
     forget_uninitialized_variables()
     return model
 
 
-def read_from(variables, read):
-    """Makes variables without values read theirs when they are saved.
+def read_from(variables: Iterable[keras.Variable], read: Callable[[str], Tensor]) -> None:
+    """Lets variables without values read them when the model is saved.
 
     Args:
         variables: List of `keras.Variable` of a model built by `without_values`.
@@ -34,13 +41,15 @@ def read_from(variables, read):
         variable._initializer = initializer
 
 
-def stream_weights(backbone, preset_dir, write):
+def stream_weights(
+    backbone: PrimerBackbone, preset_dir: StrPath, write: Callable[[str, np.ndarray], object]
+) -> None:
     """Reads the weights of a preset one by one.
 
     Args:
         backbone: The preset's `PrimerBackbone`, built by `without_values`.
         preset_dir: A preset directory.
-        write: Called with the path and the value of each variable, a NumPy array.
+        write: A function that is called with the path and the value of each variable.
     """
     for variable in backbone.weights:
 

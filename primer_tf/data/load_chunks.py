@@ -1,23 +1,28 @@
 """From a source of text to packed chunks of tokens."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from primer_tf.data.token_chunks import TokenChunks
 from primer_tf.tasks.text import LM
 
 
-def load_chunks(source, split, documents, tokenizer, sequence_length):
-    """Returns the chunks of a source of text, and the length of the text.
+def load_chunks(
+    source: str, split: str, documents: Sequence[str], tokenizer: Any, sequence_length: int
+) -> tuple[TokenChunks, int]:
+    """Returns the packed chunks of a source of text, and the length of the text.
 
-    The chunks of a SeqIO task, and of a source after `lm:`, are cut as T5 cuts them.
+    The chunks of a SeqIO task, and of a source with the prefix `lm:`, are cut as T5 cuts them.
 
     Args:
-        source: See `primer_tf.tasks.text`.
+        source: A source of text, as `primer_tf.tasks.text` describes it.
         split: `"train"` or `"validation"`.
-        documents: Its documents.
+        documents: The documents of the split. They are not used for a SeqIO task.
         tokenizer: A `PrimerTokenizer`.
-        sequence_length: Tokens in a chunk.
+        sequence_length: Number of tokens in a chunk.
 
     Returns:
-        `(TokenChunks, bytes)`.
+        `(chunks, num_bytes)`: the `TokenChunks`, and the length of the text in UTF-8.
     """
     kind, _, name = source.partition(":")
     if kind == "seqio":

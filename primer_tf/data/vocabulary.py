@@ -2,18 +2,19 @@
 
 import io
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
 
 from primer_tf.errors import UserError
+from primer_tf.types import StrPath
 
-WARNINGS = 1  # of SentencePiece's levels of logging
+WARNINGS = 1  # One of SentencePiece's logging levels.
 
-
-# SentencePiece marks spaces with U+2581, so that the character itself comes back as a space. Its
-# normalizer puts a private character in its place, and another before those that are private
-# already; its denormalizer takes both back.
+# SentencePiece marks spaces with U+2581, so this character itself would be decoded as a space. The
+# normalizer therefore replaces it by a private-use character, and escapes private-use characters of
+# the text by another one. The denormalizer undoes both.
 MARK, ESCAPED_MARK, ESCAPE = "\u2581", "\ue000", "\ue001"
 ESCAPES = {
     MARK: ESCAPED_MARK,
@@ -21,22 +22,26 @@ ESCAPES = {
     ESCAPE: ESCAPE + ESCAPE,
 }
 
-# SentencePiece skips lines of more bytes than 4,192, and makes little of words as long as that.
+# SentencePiece skips lines of more than 4,192 bytes, and learns little from words of that length.
 MAX_CHARACTERS = 1000
 
-# SentencePiece skips lines with this character, its own mark of unknown ones.
+# SentencePiece starts with this many candidates (`seed_sentencepiece_size`). It does not stop when
+# asked for many more pieces than that.
+MAX_SIZE = 1_000_000
+
+# SentencePiece skips lines with this character, which it uses for unknown pieces.
 RESERVED = "\u2585"
 
 
-def train_vocabulary(documents, size=8000):
+def train_vocabulary(documents: Iterable[str], size: int = 8000) -> bytes:
     """Trains a unigram vocabulary that represents any text without loss.
 
-    Characters outside the vocabulary fall back to bytes and none is lost to normalization, so
-    detokenizing gives back the text and bits per byte mean what they say.
+    Characters outside the vocabulary fall back to bytes, and normalization loses none. Detokenizing
+    therefore gives back the exact text, which bits per byte rely on.
 
     Args:
-        documents: List of strings.
-        size: Number of pieces, the special ones included.
+        documents: The texts.
+        size: Number of pieces, including the special ones, at most 1,000,000. Defaults to 8000.
 
     Returns:
         The SentencePiece model, as bytes.
@@ -44,7 +49,11 @@ def train_vocabulary(documents, size=8000):
     Raises:
         UserError: The text cannot fill a vocabulary of this size.
     """
-    sentencepiece.set_min_log_level(WARNINGS)  # `minloglevel` below does not reach all of it
+    if size > MAX_SIZE:
+        raise UserError(
+            f"Cannot train a vocabulary of {size} pieces: at most {MAX_SIZE:,} are possible."
+        )
+    sentencepiece.set_min_log_level(WARNINGS)  # `minloglevel` below does not silence everything.
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         rules, inverse = Path(folder) / "normalize.tsv", Path(folder) / "denormalize.tsv"
@@ -61,7 +70,7 @@ def train_vocabulary(documents, size=8000):
                 normalization_rule_tsv=str(rules),
                 denormalization_rule_tsv=str(inverse),
                 remove_extra_whitespaces=False,
-                # T5's ids; its decoder starts with the pad piece, so there is no piece to begin.
+                # T5's ids. Its decoder starts with the pad piece, so there is no start piece.
                 pad_id=0,
                 eos_id=1,
                 unk_id=2,
@@ -69,7 +78,7 @@ def train_vocabulary(documents, size=8000):
                 minloglevel=WARNINGS,
             )
         except (RuntimeError, OSError) as error:
-            # "INTERNAL: FILE(LINE) [CONDITION] what is wrong", the last of them perhaps missing
+            # "INTERNAL: FILE(LINE) [CONDITION] what is wrong", the last part perhaps missing.
             reason = str(error).strip().splitlines()[-1].rpartition("] ")[2]
             if reason.endswith("[!sentences_.empty()]"):
                 reason = "it is empty."
@@ -79,11 +88,11 @@ def train_vocabulary(documents, size=8000):
     return model.getvalue()
 
 
-def _rule(source, target):
+def _rule(source: str, target: str) -> str:
     return "\t".join(" ".join(f"{ord(c):X}" for c in text) for text in (source, target)) + "\n"
 
 
-def _lines(documents):
+def _lines(documents: Iterable[str]) -> Iterator[str]:
     """Yields the lines of documents, cut where SentencePiece would skip them."""
     for document in documents:
         for line in document.splitlines():
@@ -91,10 +100,10 @@ def _lines(documents):
                 yield from _short_lines(part)
 
 
-def _short_lines(line):
-    """Yields a line in parts, so that they have the words that it has.
+def _short_lines(line: str) -> Iterator[str]:
+    """Yields a line in parts with the same words.
 
-    SentencePiece splits at spaces, and puts one before each line: the one that a cut takes away.
+    SentencePiece splits at spaces and adds one before each line, which replaces the one at the cut.
     """
     while len(line) > MAX_CHARACTERS:
         cut = line.rfind(" ", 1, MAX_CHARACTERS)
@@ -103,15 +112,25 @@ def _short_lines(line):
         if cut > 0:
             yield line[:cut]
             line = line[cut + 1 :]
-        else:  # a word as long as that
+        else:  # One long word.
             yield line[:MAX_CHARACTERS]
             line = line[MAX_CHARACTERS:]
     if line.strip():
         yield line
 
 
-def read_vocabulary(path):
-    """Returns the bytes of a SentencePiece model file, checked for T5's special pieces."""
+def read_vocabulary(path: StrPath) -> bytes:
+    """Reads a SentencePiece model file and checks that it has T5's special pieces.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The SentencePiece model, as bytes.
+
+    Raises:
+        UserError: The file does not exist, is no SentencePiece model, or lacks special pieces.
+    """
     try:
         proto = Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -119,7 +138,7 @@ def read_vocabulary(path):
     sentencepiece.set_min_log_level(WARNINGS)
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: its message quotes the file
         raise UserError(f"{path} is not a SentencePiece model.") from error
     if (pieces.pad_id(), pieces.eos_id(), pieces.unk_id()) != (0, 1, 2):
         raise UserError(

@@ -2,26 +2,39 @@
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from primer_tf.models.compiled_functions import describe
 from primer_tf.models.jit import jit_compile_by_default
+from primer_tf.models.primer_causal_lm import PrimerCausalLM
+from primer_tf.types import Inputs, Tensor
+
+if TYPE_CHECKING:
+    from primer_tf.data.token_chunks import TokenChunks
 
 LARGEST_EXPONENT = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The prediction of a text, token by token.
+    """How well a model predicts a text, token by token.
 
     Attributes:
-        loss: Cross-entropy in nats a token.
-        accuracy: Share of tokens that had the largest logit.
-        tokens: Number of tokens, the end of each document included.
+        loss: Mean cross-entropy of a token in nats.
+        accuracy: Share of tokens that have the largest logit.
+        tokens: Number of tokens, including the end tokens of documents.
         num_bytes: Length of the raw text in UTF-8.
+
+    Example:
+
+    >>> evaluation = Evaluation(loss=1.0, accuracy=0.5, tokens=100, num_bytes=400)
+    >>> print(evaluation)
+    loss 1.0000  perplexity 2.72  accuracy 0.5000  bits per byte 0.3607
     """
 
     loss: float
@@ -30,16 +43,16 @@ class Evaluation:
     num_bytes: int
 
     @property
-    def perplexity(self):
-        """`exp(loss)`, infinite if beyond float64; comparable only within one vocabulary."""
+    def perplexity(self) -> float:
+        """`exp(loss)`, or infinity beyond float64. Only models of one vocabulary compare by it."""
         return math.inf if self.loss > LARGEST_EXPONENT else math.exp(self.loss)
 
     @property
-    def bits_per_byte(self):
-        """Bits the model needs for a byte of the raw text; comparable across vocabularies."""
+    def bits_per_byte(self) -> float:
+        """Bits per byte of the raw text, by which models of different vocabularies compare."""
         return self.loss * self.tokens / math.log(2) / self.num_bytes
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"loss {self.loss:.4f}  perplexity {self.perplexity:.2f}  "
             f"accuracy {self.accuracy:.4f}  bits per byte {self.bits_per_byte:.4f}"
@@ -47,26 +60,36 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates a model on a text, as often as wanted with one compilation.
+    """Evaluates a model on a text, any number of times with one compilation.
 
-    Every token counts once and with equal weight, whatever the batch it falls into.
+    Every token counts once and with the same weight, regardless of its batch.
 
     Args:
         model: A `PrimerCausalLM`.
-        chunks: The text as `TokenChunks`.
-        num_bytes: Length of the text in bytes.
-        batch_size: Chunks evaluated at a time.
+        chunks: The text, as `TokenChunks`.
+        num_bytes: Length of the raw text in UTF-8.
+        batch_size: Number of chunks that are evaluated at a time, at most all of them.
+
+    Example:
+
+    >>> backbone = PrimerBackbone(300, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
+    >>> chunks = TokenChunks(np.arange(3, 19), sequence_length=8)
+    >>> evaluate = Evaluator(PrimerCausalLM(backbone), chunks, num_bytes=40, batch_size=2)
+    >>> evaluate().tokens
+    16
     """
 
-    def __init__(self, model, chunks, num_bytes, batch_size):
+    def __init__(
+        self, model: PrimerCausalLM, chunks: "TokenChunks", num_bytes: int, batch_size: int
+    ) -> None:
         self.chunks = chunks
         self.num_bytes = num_bytes
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, chunks.evaluation_steps(1))
         self.sums = RowSums(model)
         self.sums.compile(jit_compile=jit_compile_by_default())
 
-    def __call__(self):
-        """Returns the `Evaluation` of the model as it is now."""
+    def __call__(self) -> Evaluation:
+        """Returns the `Evaluation` of the model with its present weights."""
         batches = (
             ({**inputs, "targets": targets, "weights": weights},)
             for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size)
@@ -83,21 +106,25 @@ class Evaluator:
 
 
 class RowSums(keras.Model):
-    """The losses of a row's tokens, summed, and how many of them were predicted."""
+    """Sums over each row of a batch: the losses of its tokens, and the correct predictions.
 
-    def __init__(self, model):
+    Args:
+        model: A `PrimerCausalLM`.
+    """
+
+    def __init__(self, model: PrimerCausalLM) -> None:
         super().__init__()
         self.model = model
-        self._compiled_for = None
+        self._compiled_for: tuple | None = None
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False) -> Callable[..., Any]:
         """Returns the function for a batch, compiled again if the model has changed."""
         changed = self._compiled_for not in (None, now := describe(self.model))
         self._compiled_for = now
         return super().make_predict_function(force or changed)
 
-    def call(self, inputs):
-        """Returns `[B, 2]`."""
+    def call(self, inputs: Inputs) -> Tensor:
+        """Returns the sums, `[B, 2]`."""
         keys = ("token_ids", "padding_mask")
         hidden_states = self.model.backbone({key: inputs[key] for key in keys})
         shape, weights = ops.shape(inputs["targets"]), inputs["weights"]

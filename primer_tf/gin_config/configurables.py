@@ -1,31 +1,22 @@
 """The configurables of Mesh TensorFlow and T5 that gin files of a language model name.
 
-Written down here, so that a gin file can be checked without importing them; a test holds the names
-and arguments to the installed packages.
+Those of one kind of sublayer stand in its entry in `primer_tf.sublayers`; here is what belongs to
+the whole model, and to a run. Declaring them allows checking a gin file without importing what it
+configures; a test holds names, arguments and defaults to the installed packages.
 """
 
+from typing import Any
+
 from primer_tf.gin_config.gin_reader import Reference
+from primer_tf.sublayers import mesh_layers
+from primer_tf.sublayers.gin_arguments import BackboneArgument, Only, Rules
 
 
-class Only:
-    """An argument whose other values a Keras model of this package cannot honour.
-
-    Args:
-        *values: What it may be.
-        default: What it is when it is not bound; by default the first of these.
-    """
-
-    def __init__(self, *values, **default):
-        self.values = values
-        self.default = default.get("default", values[0])
-
-
-def _arguments(names):
+def _arguments(names: str) -> dict[str, Any]:
     return dict.fromkeys(names.split())
 
 
 _TRANSFORMER = "mesh_tensorflow.transformer.transformer."
-_LAYERS = "mesh_tensorflow.transformer.transformer_layers."
 _UTILS = "mesh_tensorflow.transformer.utils."
 
 MAKE_LAYER_STACK = _TRANSFORMER + "make_layer_stack"
@@ -40,17 +31,7 @@ LAYER_NORM = _TRANSFORMER + "sublayer_true_layer_norm"
 PRIMER_NORM = "t5_models.sublayer_prime_norm"
 UNITRANSFORMER = _TRANSFORMER + "Unitransformer"
 VOCAB_EMBEDDING = _TRANSFORMER + "VocabEmbedding"
-SELF_ATTENTION = _LAYERS + "SelfAttention"
-MDHA = "t5_models.MDHA"
-MDHA_CALL = "t5_models.MDHA.call"
-CAUSAL_DEPTHWISE_CONV = "t5_models.causal_depthwise_conv"
-DOUBLE_HEADS_ATTENTION = "t5_models.DoubleHeadsAttentionLayer"
-SYNTHESIZER = _LAYERS + "Synthesizer"
-RANDOM_SYNTHESIZER = "primer_tf.mesh.RandomSynthesizer"
 POSITION_BUCKET = "primer_tf.mesh.relative_position_bucket"
-DENSE_RELU_DENSE = _LAYERS + "DenseReluDense"
-EVOLVED_CONVOLUTION = "mesh_tensorflow.transformer.evolved_transformer.DecoderConvolutionalLayer"
-MIXTURE_OF_EXPERTS = "mesh_tensorflow.transformer.moe.MoE1D"
 INITIALIZER = "mesh_tensorflow.layers.VarianceScalingInitializer"
 RUN = _UTILS + "run"
 VARIABLE_DTYPE = _UTILS + "get_variable_dtype"
@@ -67,28 +48,7 @@ REDUCE_CONCAT_TOKENS = _PREPROCESSORS + "reduce_concat_tokens"
 SPLIT_TOKENS = _PREPROCESSORS + "split_tokens_to_targets_length"
 NOAM = "mesh_tensorflow.transformer.learning_rate_schedules.learning_rate_schedule_noam"
 
-# Activations of Keras that Mesh TensorFlow lacks and `primer_tf.mesh.layers.activations` has.
-ACTIVATIONS = "primer_tf.mesh.activations"
-ELEMENTWISE = _arguments(
-    "gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid mish relu6 "
-    "soft_shrink softsign sparse_plus sparse_sigmoid squareplus tanh_shrink"
-)
-
-_ATTENTION = {
-    "num_heads": 8,
-    "num_memory_heads": Only(0),
-    "key_value_size": 128,
-    "shared_kv": Only(False),
-    "dropout_rate": 0.1,
-    "attention_kwargs": Only(None),
-    "relative_attention_type": Only("bias_shared", default=None),
-    "relative_attention_num_buckets": 32,
-    "attention_func": Only(None),
-    "combine_dims": Only(True),
-    "keep_query_heads_dims": Only(False),
-    "fold_scaling_into_initializer": Only(True),
-}
-_LAYER_STACK = {
+_LAYER_STACK: Rules = {
     "sublayers_initial": [Reference("sublayer_dropout")],
     "sublayers_per_layer": [
         Reference("sublayer_rms_norm"),
@@ -99,16 +59,16 @@ _LAYER_STACK = {
     "sublayers_final": [Reference("sublayer_rms_norm"), Reference("sublayer_dropout")],
     "dropout_rate": Only(None),
     "norm_epsilon": Only(None),
-    "recompute_grads": False,
+    "recompute_grads": BackboneArgument("gradient_checkpointing", False),
 }
 
-# What a model computes: each argument with its default, which is that of Mesh TensorFlow's own
-# `gin/defaults.gin`, read before all other files by T5, where that has one.
-MODEL = {
+# What a model computes, apart from its sublayers. The defaults are those of Mesh TensorFlow's own
+# `gin/defaults.gin`, which T5 reads before all other files, where it has one.
+MODEL: dict[str, Rules] = {
     MAKE_LAYER_STACK: {
         "layers": [Reference("SelfAttention"), Reference("DenseReluDense")],
         "layer_stack_cls": Reference("transformer.LayerStack"),
-        "num_layers": 6,
+        "num_layers": BackboneArgument("num_layers", 6),
         "block_scope": Only(True),
     },
     LAYER_STACK: _LAYER_STACK,
@@ -121,7 +81,7 @@ MODEL = {
     LAYER_NORM: {"epsilon": Only(1e-6)},
     PRIMER_NORM: {"epsilon": Only(1e-6), "name": Only("primer_norm")},
     UNITRANSFORMER: {
-        "d_model": 1024,
+        "d_model": BackboneArgument("hidden_dim", 1024),
         "max_length": 512,
         "positional_embedding": Only(False, default=True),
         "sinusoid_positional_embedding": Only(False),
@@ -139,91 +99,17 @@ MODEL = {
     },
     VOCAB_EMBEDDING: {"scale_variable_like_classifier_weights": Only(False)},
     _TRANSFORMER + "get_vocab_embedding_cls": {"cls": Only(Reference("VocabEmbedding"))},
-    SELF_ATTENTION: {
-        **_ATTENTION,
-        "z_loss_coeff": Only(None),
-        "use_hyperprompt": Only(False),
-        # What these prompts would be like.
-        "hyperprompt_mtlshare": False,
-        "hyperprompt_length_encoder": None,
-        "hyperprompt_length_decoder": None,
-        "hyperprompt_hidden_dim": None,
-        "hyperprompt_task_num": 8,
+    POSITION_BUCKET: {"max_distance": BackboneArgument("max_distance", 128)},
+    INITIALIZER: {
+        "scale": BackboneArgument("initializer_scale", 1.0),
+        "mode": Only("fan_in"),
+        "distribution": Only("normal"),
     },
-    MDHA: {**_ATTENTION, "dropout_rate": 0.0, "z_loss_coeff": Only(None), "share_qk_rep": False},
-    MDHA_CALL: {"losses": Only(None)},
-    CAUSAL_DEPTHWISE_CONV: {"kernel_size": 3},
-    DOUBLE_HEADS_ATTENTION: {"base_num_heads": None, "key_value_size": None, "dropout_rate": None},
-    SYNTHESIZER: {
-        **_ATTENTION,
-        "dropout_rate": 0.0,
-        "synthesize_mode": Only("random_plus", default="random_plus_alpha"),
-    },
-    RANDOM_SYNTHESIZER: {
-        **{name: _ATTENTION[name] for name in ("num_heads", "key_value_size")},
-        **{name: _ATTENTION[name] for name in _ATTENTION if name.startswith("relative_")},
-        "dropout_rate": 0.0,
-        "max_length": 512,
-    },
-    POSITION_BUCKET: {"max_distance": 128},
-    **{f"{ACTIVATIONS}.{name}": {} for name in ELEMENTWISE},
-    DENSE_RELU_DENSE: {
-        "hidden_size": 4096,
-        "dropout_rate": 0.1,
-        "activation": "relu",
-        "use_bias": Only(True, default=False),
-    },
-    EVOLVED_CONVOLUTION: {
-        "d_model": None,
-        "dropout_rate": None,
-        "initializer_scale": Only(1.0),
-        "norm_epsilon": Only(1e-6),
-    },
-    _LAYERS + "SeparableConv1DLayer": {
-        "min_relative_pos": None,
-        "max_relative_pos": None,
-        "output_size": None,
-        "depthwise_filter_initializer_scale": Only(1.0),
-        "pointwise_filter_initializer_scale": Only(1.0),
-        "activation": None,
-    },
-    MIXTURE_OF_EXPERTS: {
-        "num_experts": 16,
-        "hidden_size": 4096,
-        "dropout_rate": 0.0,
-        "activation": "relu",
-        "loss_coef": 1e-2,
-        "z_loss": None,
-        "group_size": 1024,
-        "capacity_factor_train": 1.25,
-        "capacity_factor_eval": 2.0,
-        "min_expert_capacity": 4,
-        "moe_gating": Only("switch", default="top_2"),
-        "switch_policy_train": Only("input_jitter", "argmax"),
-        "switch_policy_eval": Only("input_jitter", "argmax"),
-        "switch_jitter": 1e-2,
-        "switch_temperature": Only(1.0),
-        "output_dim": Only(None),
-        "use_experts_attention": Only(False),
-        "word_embed_mode": Only(None),
-        # Of the other ways to choose experts.
-        "switch_dropout": 0.1,
-        "ntlb_top_k": 4,
-        "top_n_num_experts_per_token": 3,
-        "use_second_place_loss": False,
-        "second_policy_train": "random",
-        "second_policy_eval": "random",
-        "second_threshold_train": 0.2,
-        "second_threshold_eval": 0.2,
-        "use_second_place_expert_prob": None,
-        "use_second_place_expert_prob_temp": None,
-    },
-    INITIALIZER: {"scale": 1.0, "mode": Only("fan_in"), "distribution": Only("normal")},
     "mesh_tensorflow.layers.unit_scaling_convention": {"value": Only(False)},
 }
 
 
-# What `build_model` gives a language model itself, whatever is bound.
+# Arguments that `build_model` sets itself for a language model, so that bindings have no effect.
 OVERRIDDEN = {
     UNITRANSFORMER: (
         "autoregressive",
@@ -236,9 +122,9 @@ OVERRIDDEN = {
 }
 
 
-# How a model is run, laid out over devices, fed, decoded and scored in the T5 codebase. None of it
-# changes the function that a model computes.
-RUNS = {
+# How the T5 codebase runs a model: devices, data, training, decoding and scores. None of it changes
+# the function that a model computes.
+RUNS: dict[str, Rules] = {
     RUN: {
         **_arguments(
             "vocabulary train_dataset_fn eval_dataset_fn dataset_split autostack "
@@ -338,3 +224,12 @@ RUNS = {
     "primer_tf.mesh.mesh_devices": _arguments("mesh_shape kind"),
     "primer_tf.mesh.beam_search_continuation": _arguments("beam_size alpha decode_length"),
 }
+
+
+def known_configurables() -> dict[str, Rules]:
+    """Returns the arguments of every configurable that a gin file may bind, by its full name."""
+    known = {**RUNS, **MODEL}
+    for _, layer in mesh_layers():
+        for name, arguments in layer.configurables.items():
+            known[name] = {**known.get(name, {}), **arguments}
+    return known

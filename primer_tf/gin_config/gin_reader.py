@@ -1,10 +1,11 @@
 """Reads gin files into bindings, without the modules that they configure.
 
-gin's own parser reads the syntax, the statements are its own; what is different is that a binding
-is kept as data, with the place where it stands, instead of being handed to a function.
+gin's own parser reads the syntax. Unlike in gin, a binding is kept as data, with the place where it
+stands, instead of being passed to a function.
 """
 
 import tokenize
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gin import config_parser
 
 from primer_tf.errors import UserError
 from primer_tf.gin_config.gin_search import GinSearch, check_not_open
+from primer_tf.types import StrPath
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Reference:
     name: str
     evaluate: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"@{self.name}" + ("()" if self.evaluate else "")
 
 
@@ -32,12 +34,12 @@ class Macro:
 
     name: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"%{self.name}"
 
 
-def shown(value):
-    """Returns a value as gin would write it."""
+def shown(value: Any) -> str:
+    """Returns a value as gin writes it."""
     if isinstance(value, list):
         return f"[{', '.join(map(shown, value))}]"
     return str(value) if isinstance(value, Reference | Macro) else repr(value)
@@ -58,14 +60,14 @@ class Binding:
     where: str
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The left side, as written."""
         scope = f"{self.scope}/" if self.scope else ""
         return f"{scope}{self.configurable}" + (f".{self.argument}" if self.argument else "")
 
 
 class _Delegate(config_parser.ParserDelegate):
-    """Keeps references and macros as what they are."""
+    """Keeps references and macros as data."""
 
     def configurable_reference(self, scoped_configurable_name, evaluate):
         return Reference(scoped_configurable_name, evaluate)
@@ -74,20 +76,24 @@ class _Delegate(config_parser.ParserDelegate):
         return Macro(macro_name)
 
 
-def read(files, bindings=(), location_prefixes=()):
+def read(
+    files: Iterable[StrPath],
+    bindings: Iterable[str] = (),
+    location_prefixes: Iterable[StrPath] = (),
+) -> list[Binding]:
     """Returns the bindings of gin files, in the order in which gin applies them.
 
     Args:
-        files: Names of gin files, found as `GinSearch` says: `"mine.gin"`, `"dataset.gin"`,
-            `"models/medium_primer.gin"`.
-        bindings: More bindings, each a string as `--gin_param` takes it; they come last.
+        files: Names of gin files, such as `"mine.gin"`, `"dataset.gin"` or
+            `"models/medium_primer.gin"`; `GinSearch` finds them.
+        bindings: Further bindings as `--gin_param` takes them; they come last.
         location_prefixes: Folders to search, as `--gin_location_prefix` takes them.
 
     Returns:
         List of `Binding`; of two for the same argument the later one counts.
 
     Raises:
-        UserError: A file is missing, not gin, or includes itself.
+        UserError: A file is missing, is not gin or includes itself.
     """
     search = GinSearch(location_prefixes)
     found = [binding for file in files for binding in _read_file(file, search)]
@@ -96,12 +102,22 @@ def read(files, bindings=(), location_prefixes=()):
     return found
 
 
-def read_text(text, source):
-    """Returns the bindings of a gin file's text; `source` names it in messages."""
+def read_text(text: str, source: str) -> list[Binding]:
+    """Returns the bindings of a gin file's text.
+
+    Args:
+        text: Content of a gin file.
+        source: Name of the text in messages.
+    """
     return _statements(text, source, GinSearch(), ())
 
 
-def _read_file(name, search, included_from="", open_files=()):
+def _read_file(
+    name: StrPath,
+    search: GinSearch,
+    included_from: str = "",
+    open_files: tuple[str, ...] = (),
+) -> list[Binding]:
     path = search.find(name, *open_files[-1:])
     if path is None:
         raise UserError(f"There is no gin file {name}{included_from}.")
@@ -113,8 +129,10 @@ def _read_file(name, search, included_from="", open_files=()):
     return _statements(text, path, search, (*open_files, path))
 
 
-def _statements(text, source, search, open_files):
-    found = []
+def _statements(
+    text: str, source: str, search: GinSearch, open_files: tuple[str, ...]
+) -> list[Binding]:
+    found: list[Binding] = []
     try:
         for statement in config_parser.ConfigParser(text, _Delegate()):
             line = getattr(statement.location, "line_num", None)

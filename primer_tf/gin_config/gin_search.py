@@ -3,16 +3,19 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import PathFinder
+from typing import Any
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
+from primer_tf.types import StrPath
 
 
 class GinSearch:
     """Finds gin files: what the user gives first, then T5's own, then those of this package.
 
-    A file named by the user, on the command line or in Python, is the first of these that exists:
+    A file that the user names, on the command line or in Python, is the first of these that exists:
 
     1. the path itself, absolute or from the current folder; else the file of that name in a Python
        package (`my_package/models/mine.gin`);
@@ -20,36 +23,42 @@ class GinSearch:
     3. the file of T5's own gin folder (`dataset.gin`, `objectives/lm.gin`);
     4. the file of this package (`models/tiny_primer.gin`).
 
-    A file named by an `include` is first looked for in the tree of the file that includes it: in
-    its folder, then in each folder above, up to the search folder of the list above in which the
-    file lies (for a file in none of them, up to the folder above its own). Only then is it looked
-    for as if the user had named it. So a file of this package always gets this package's
+    A file that an `include` names is first looked for in the tree of the file that includes it: in
+    its folder, then in each folder above. The search ends at the folder of the list above in which
+    the including file lies; for a file in none of them, at the folder above its own. Then the file
+    is looked for as if the user had named it. So a file of this package always gets this package's
     `defaults.gin`, T5's get T5's, and the files of a user's gin folder get their own, even where
-    names are the same; and a user's file may include any of the others.
+    names are the same. A user's file may include any of the others.
 
     Args:
-        prefixes: The user's search folders.
-        is_file: Tells whether there is a file at a path.
+        prefixes: The user's search folders. Defaults to none.
+        is_file: Function that tells whether there is a file at a path. Defaults to
+            `os.path.isfile`.
     """
 
-    def __init__(self, prefixes=(), is_file=os.path.isfile):
-        self._prefixes = list(prefixes)
+    def __init__(
+        self,
+        prefixes: Iterable[StrPath] = (),
+        is_file: Callable[[str], bool] = os.path.isfile,
+    ):
+        self._prefixes = [os.fspath(prefix) for prefix in prefixes]
         self._last = [str(gin_directory())]
         if t5 := t5_gin_directory():
             self._last.insert(0, t5)
         self._is_file = is_file
 
-    def find(self, name, including=None):
+    def find(self, name: StrPath, including: str | None = None) -> str | None:
         """Returns the absolute path of a gin file, or `None` if there is none.
 
         Args:
-            name: As the user or an `include` names it.
-            including: Absolute path of the file that includes it.
+            name: Name of the file, as the user or an `include` has it.
+            including: Absolute path of the file that includes it. Defaults to `None`, for a file
+                that the user names.
         """
         found = filter(self._is_file, self._candidates(str(name), including))
         return next(map(_absolute, found), None)
 
-    def _candidates(self, name, including):
+    def _candidates(self, name: str, including: str | None) -> Iterator[str]:
         if _absolute(name) == name:
             yield name
             return
@@ -63,8 +72,8 @@ class GinSearch:
         for folder in self._last:
             yield os.path.join(folder, name)
 
-    def _tree(self, path):
-        """Returns the folders in which the includes of a file are first looked for."""
+    def _tree(self, path: str) -> list[str]:
+        """Returns the folders that are searched first for what a file includes."""
         folder = os.path.dirname(path)
         roots = [_absolute(root) for root in (os.curdir, *self._prefixes, *self._last)]
         containing = [root for root in roots if path.startswith(os.path.join(root, ""))]
@@ -76,12 +85,12 @@ class GinSearch:
         return folders
 
 
-def check_not_open(path, open_files):
+def check_not_open(path: str, open_files: Iterable[str]) -> None:
     """Raises `UserError` if a file that is about to be read includes itself.
 
     Args:
-        path: Of the file.
-        open_files: Paths of the files being read, each included by the one before it.
+        path: Path of the file.
+        open_files: Paths of the files being read, each included by the previous one.
     """
     real = [os.path.realpath(file) for file in (*open_files, path)]
     if real[-1] in real[:-1]:
@@ -89,18 +98,18 @@ def check_not_open(path, open_files):
         raise UserError(f"Circular include: {' includes '.join(map(os.path.basename, circle))}.")
 
 
-def t5_gin_directory():
+def t5_gin_directory() -> str | None:
     """Returns the folder of T5's own gin files, or `None` without T5; does not import it."""
     for folder in _package_folders("t5", PathFinder.find_spec):
         return os.path.join(folder, "models", "gin")
     return None
 
 
-def _absolute(path):
+def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
-def _in_package(path):
+def _in_package(path: str) -> list[str]:
     """Returns the paths that `package/folder/file.gin` stands for, without importing anything."""
     head, file = os.path.split(path)
     package, *rest = head.replace("/", ".").split(".")
@@ -110,7 +119,7 @@ def _in_package(path):
     return [os.path.join(folder, *rest, file) for folder in folders]
 
 
-def _package_folders(name, find_spec):
+def _package_folders(name: str, find_spec: Callable[[str], Any]) -> list[str]:
     if name in sys.modules:
         return list(getattr(sys.modules[name], "__path__", ()))
     try:

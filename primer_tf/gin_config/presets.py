@@ -5,7 +5,9 @@ CPUs. A preset describes a model with fresh weights: no trained Primer weights w
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from primer_tf import gin_directory
 from primer_tf.errors import UserError
@@ -17,10 +19,10 @@ SIZES = ("tiny", "small", "medium", "large", "xl")
 
 
 @cache
-def preset_names():
+def preset_names() -> tuple[str, ...]:
     """Returns the names of all presets, small ones first."""
 
-    def size_and_name(name):
+    def size_and_name(name: str) -> tuple[int, str]:
         size = name.split("_")[0]
         return (SIZES.index(size) if size in SIZES else len(SIZES), name)
 
@@ -29,13 +31,13 @@ def preset_names():
 
 
 @cache
-def _arguments(name):
-    # By its path: the user may have a file of the same name.
+def _arguments(name: str) -> dict[str, Any]:
+    # By path, as the user may have a file of the same name.
     path = gin_directory() / "models" / f"{name}.gin"
     return backbone_arguments(ResolvedBindings(gin_reader.read([path])))
 
 
-def preset_arguments(name):
+def preset_arguments(name: str) -> dict[str, Any]:
     """Returns the arguments of a preset's `PrimerBackbone`.
 
     Args:
@@ -48,8 +50,8 @@ def preset_arguments(name):
 
 
 @cache
-def preset_parameters(name):
-    """Returns the exact number of parameters that a preset's file states in its first line."""
+def preset_parameters(name: str) -> int:
+    """Returns the number of parameters that the first line of a preset's file states."""
     with open(gin_directory() / "models" / f"{name}.gin", encoding="utf-8") as file:
         stated = re.match(r"# ([\d,]+) parameters", file.readline())
     if stated is None:
@@ -57,7 +59,7 @@ def preset_parameters(name):
     return int(stated[1].replace(",", ""))
 
 
-def preset_table():
+def preset_table() -> str:
     """Returns the presets as a table: name, shape, and exact number of parameters."""
     rows = [("preset", "layers", "d_model", "heads", "d_ff", "parameters")]
     for name in preset_names():
@@ -69,8 +71,8 @@ def preset_table():
     return format_table(rows)
 
 
-def format_table(rows):
-    """Returns rows of strings as aligned text, the first column to the left."""
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of strings as a text table with the first column flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{row[0]:<{widths[0]}}  "

@@ -1,55 +1,65 @@
-"""The bindings of gin files, looked up by configurable and argument as gin itself would."""
+"""The value of each argument of a configurable, looked up in bindings as gin itself would."""
 
 import difflib
 import logging
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from gin import selector_map
 
 from primer_tf.errors import UserError
-from primer_tf.gin_config.configurables import MODEL, OVERRIDDEN, RUNS, Only
+from primer_tf.gin_config.configurables import OVERRIDDEN, known_configurables
 from primer_tf.gin_config.gin_reader import Binding, Macro, Reference, shown
-
-_KNOWN = {**RUNS, **MODEL}
-_SELECTORS = selector_map.SelectorMap()
-for _name in _KNOWN:
-    _SELECTORS[_name] = _name
+from primer_tf.sublayers.gin_arguments import Only, default_of
 
 _log = logging.getLogger("primer_tf").warning
 
 
 class ResolvedBindings:
-    """What each argument of each known configurable is bound to.
+    """The values that gin files bind to the arguments of known configurables.
 
-    Bindings that Mesh TensorFlow never looks at when it builds a language model are left out here
-    too, with a note: those for a scope, such as `encoder/`, and those of arguments that its
-    `build_model` gives itself, such as `Unitransformer.layer_stack`.
+    Some bindings have no effect in Mesh TensorFlow when it builds a language model: those for a
+    scope, such as `encoder/`, and those of arguments that its `build_model` sets itself, such as
+    `Unitransformer.layer_stack`. They are left out here too, with a note.
 
     Args:
-        bindings: List of `gin_reader.Binding`.
-        strict: Whether a configurable that is not known is an error. It cannot matter to a model
-            that names it nowhere, and a file that T5 wrote itself names many.
-        note: Called with a line about each binding without effect; default: logs a warning.
+        bindings: Bindings, as `gin_reader` returns them.
+        strict: Whether an unknown configurable or argument is an error. A file that T5 wrote itself
+            names many that do not matter to the model. Defaults to `True`.
+        note: Function called with a line about each binding without effect. Defaults to logging a
+            warning.
 
     Raises:
-        UserError: A binding names a configurable or an argument that is not known; with the file
-            and line.
+        UserError: A binding names an unknown configurable or argument. The message names file and
+            line.
     """
 
-    def __init__(self, bindings, strict=True, note=_log):
+    def __init__(
+        self,
+        bindings: Iterable[Binding],
+        strict: bool = True,
+        note: Callable[[str], object] = _log,
+    ):
+        bindings = list(bindings)
+        self._known = known_configurables()
+        self._selectors = selector_map.SelectorMap()
+        for name in self._known:
+            self._selectors[name] = name
         self._note = note
         self._macros = {b.name: b for b in bindings if not b.argument}
-        self._bound = {}
+        self._bound: dict[tuple[str, str], Binding] = {}
         for binding in bindings:
             if binding.argument:
                 self._add(binding, strict)
 
-    def _add(self, binding, strict):
-        name = full_name(binding.configurable)
+    def _add(self, binding: Binding, strict: bool) -> None:
+        name = self._full_name(binding.configurable)
         if name is None:
             if strict:
+                short_names = [name.split(".")[-1] for name in self._known]
                 raise UserError(
                     f"{binding.where}: unknown configurable {binding.configurable!r}"
-                    f"{_suggestion(binding.configurable.split('.')[-1], _short_names())}."
+                    f"{_suggestion(binding.configurable.split('.')[-1], short_names)}."
                 )
             return
         if binding.argument in OVERRIDDEN.get(name, ()):
@@ -58,11 +68,11 @@ class ResolvedBindings:
                 "itself when it builds a language model."
             )
             return
-        if binding.argument not in _KNOWN[name]:
+        if binding.argument not in self._known[name]:
             if strict:
                 raise UserError(
                     f"{binding.where}: {binding.configurable} has no argument "
-                    f"{binding.argument!r}{_suggestion(binding.argument, _KNOWN[name])}."
+                    f"{binding.argument!r}{_suggestion(binding.argument, self._known[name])}."
                 )
             return
         if binding.scope:
@@ -73,62 +83,81 @@ class ResolvedBindings:
             return
         self._bound[name, binding.argument] = binding
 
-    def value(self, name, argument):
+    def value(self, name: str, argument: str) -> Any:
         """Returns the value of an argument, or its default when it is not bound.
 
         Args:
             name: Full name of a configurable.
-            argument: One of its arguments.
+            argument: Name of one of its arguments.
 
         Raises:
-            UserError: It is one that the Keras model cannot honour, or names an undefined macro.
+            UserError: The Keras model does not support the value, or a macro is undefined.
         """
-        rule = _KNOWN[name][argument]
+        rule = self._known[name][argument]
+        default = default_of(rule)
         binding = self._bound.get((name, argument))
         if binding is None:
-            value = rule.default if isinstance(rule, Only) else rule
+            value = self._full(default)
         else:
-            value = self._expand(binding.value, binding)
-        value = _full(value)
-        if not isinstance(rule, Only) and not _is_like(value, rule):
-            raise UserError(
-                f"{binding.where}: {binding.name} = {shown(value)} is not of the kind of its "
-                f"default, {shown(rule)}."
-            )
-        if isinstance(rule, Only) and value not in [_full(v) for v in rule.values]:
+            value = self._full(self._expand(binding.value, binding))
+            if not isinstance(rule, Only) and not _is_like(value, default):
+                raise UserError(
+                    f"{binding.where}: {binding.name} = {shown(value)} is not of the kind of its "
+                    f"default, {shown(default)}."
+                )
+        if isinstance(rule, Only) and value not in [self._full(v) for v in rule.values]:
             short, allowed = name.split(".")[-1], " or ".join(map(shown, rule.values))
             if binding is None:
                 raise UserError(
                     f"{short}.{argument} is not bound, so it is {shown(value)}, which the Keras "
-                    f"model cannot honour; bind it to {allowed}."
+                    f"model does not support; bind it to {allowed}."
                 )
             raise UserError(
-                f"{binding.where}: the Keras model cannot honour {binding.name} = {shown(value)}; "
-                f"it must be {allowed}."
+                f"{binding.where}: the Keras model does not support {binding.name} = "
+                f"{shown(value)}; it must be {allowed}."
             )
         return value
 
-    def macro(self, name, default=None):
+    def macro(self, name: str, default: Any = None) -> Any:
         """Returns the value of a macro, or the default when there is none."""
         binding = self._macros.get(name)
         return default if binding is None else self._expand(binding.value, binding)
 
-    def is_bound(self, name, argument):
+    def is_bound(self, name: str, argument: str) -> bool:
         """Whether an argument is bound at all."""
         return (name, argument) in self._bound
 
-    def where(self, name, argument):
+    def where(self, name: str, argument: str) -> str:
         """Returns the place of a binding, for messages."""
         binding = self._bound.get((name, argument))
         short = f"{name.split('.')[-1]}.{argument}"
         return f"{short} (its default)" if binding is None else f"{binding.where}: {short}"
 
-    def check(self, name, leave_out=()):
-        """Raises `UserError` if any argument of a configurable cannot be honoured."""
-        for argument in _KNOWN[name].keys() - set(leave_out):
+    def check(self, name: str) -> None:
+        """Raises `UserError` if the Keras model does not support an argument of a configurable."""
+        for argument in self._known[name]:
             self.value(name, argument)
 
-    def _expand(self, value, binding: Binding, seen=()):
+    def _full_name(self, selector: str) -> str | None:
+        """Returns the full name of a configurable, or `None` for one that is not known.
+
+        Raises:
+            UserError: The selector fits several.
+        """
+        matches = self._selectors.matching_selectors(selector)
+        if len(matches) > 1:
+            raise UserError(f"{selector!r} could be any of {', '.join(sorted(matches))}.")
+        return matches[0] if matches else None
+
+    def _full(self, value: Any) -> Any:
+        """Returns a value with its references by their full names, where these are known."""
+        if isinstance(value, Reference):
+            return Reference(self._full_name(value.name) or value.name, value.evaluate)
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._full, value))
+        return value
+
+    def _expand(self, value: Any, binding: Binding, seen: tuple[str, ...] = ()) -> Any:
         if isinstance(value, Macro):
             if value.name in seen:
                 raise UserError(f"{binding.where}: the macro %{value.name} is defined by itself.")
@@ -143,8 +172,8 @@ class ResolvedBindings:
         return value
 
 
-def _is_like(value, default):
-    """Whether a value is of the kind of a default: code that reads it need not check again."""
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of a default, so that code can rely on it."""
     if value is None and not isinstance(default, Reference | list | tuple | dict):
         return True
     match default:
@@ -172,34 +201,9 @@ def _is_like(value, default):
                 and len(value) == len(default)
                 and all(map(_is_like, value, default))
             )
-    return True  # `None` says nothing
+    return True  # a default of `None` allows any value
 
 
-def full_name(selector):
-    """Returns the full name of a configurable, or `None` for one that is not known.
-
-    Raises:
-        UserError: The selector fits several.
-    """
-    matches = _SELECTORS.matching_selectors(selector)
-    if len(matches) > 1:
-        raise UserError(f"{selector!r} could be any of {', '.join(sorted(matches))}.")
-    return matches[0] if matches else None
-
-
-def _full(value):
-    """Returns a value with its references by their full names, where these are known."""
-    if isinstance(value, Reference):
-        return Reference(full_name(value.name) or value.name, value.evaluate)
-    if isinstance(value, list | tuple):
-        return type(value)(map(_full, value))
-    return value
-
-
-def _short_names():
-    return [name.split(".")[-1] for name in _KNOWN]
-
-
-def _suggestion(word, words):
+def _suggestion(word: str, words: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

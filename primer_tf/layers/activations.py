@@ -1,11 +1,16 @@
-"""Activation functions that Keras does not name."""
+"""Activation functions that Keras has no name for."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
+from primer_tf.types import Activation, Tensor
+
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-def squared_relu(x):
+def squared_relu(x: Tensor) -> Tensor:
     """Squared ReLU, `max(x, 0)^2` (Primer, section 4.1 "Squared ReLU").
 
     Args:
@@ -16,20 +21,26 @@ def squared_relu(x):
 
     Example:
 
-    >>> keras.layers.Dense(2048, activation=squared_relu)
+    >>> keras.ops.convert_to_numpy(squared_relu(np.array([-2.0, 3.0]))).tolist()
+    [0.0, 9.0]
     """
     return ops.square(ops.relu(x))
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-def gelu_tanh(x):
-    """GELU in the tanh approximation, the one Mesh TensorFlow calls `gelu`.
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU in the tanh approximation, which Mesh TensorFlow calls `gelu`.
 
     Args:
         x: Tensor of any shape.
 
     Returns:
         Tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> keras.ops.convert_to_numpy(gelu_tanh(np.array([-1.0, 1.0]))).round(2).tolist()
+    [-0.16, 0.84]
     """
     return ops.gelu(x, approximate=True)
 
@@ -37,11 +48,11 @@ def gelu_tanh(x):
 ACTIVATIONS = {"squared_relu": squared_relu, "gelu_tanh": gelu_tanh}
 
 
-def get(identifier):
-    """Returns an activation function by name, one of the above or of Keras'.
+def get(identifier: Activation | dict[str, Any] | None) -> Callable[[Tensor], Tensor]:
+    """Returns an activation function of this module or of Keras.
 
     Args:
-        identifier: Name, function, serialized function, or `None` for the identity.
+        identifier: A name, a function, a serialized function, or `None` for the identity.
 
     Returns:
         A function from tensor to tensor.
@@ -59,8 +70,8 @@ def get(identifier):
         raise ValueError(f"Unknown activation {identifier!r}. Known ones: {known}.") from error
 
 
-def serialize(activation):
-    """Returns what `get` takes: a name where there is one, else a serialized function."""
+def serialize(activation: Callable[[Tensor], Tensor]) -> str | dict[str, Any]:
+    """Returns the name of an activation function, or the serialized function if it has none."""
     for name, function in ACTIVATIONS.items():
         if activation is function:
             return name

@@ -4,30 +4,39 @@ from keras import ops
 
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
+from primer_tf.types import Tensor
 
-# Queries run in blocks of at least 128, at most 8 of them: scores beyond a block's last query are
-# never computed, and neither scores nor bias of more than one block are held.
+# Queries run in at most 8 blocks of at least 128. Scores of keys after a block's last query are
+# never computed, and the scores and bias of only one block are held at a time.
 QUERY_BLOCK = 128
 MAX_QUERY_BLOCKS = 8
 
 MASKED = -1e9
 
 
-def causal_attention(query, key, value, distance_bias=None, padding_mask=None, segment_ids=None):
+def causal_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distance_bias: Tensor | None = None,
+    padding_mask: Tensor | None = None,
+    segment_ids: Tensor | None = None,
+) -> Tensor:
     """Attends from every position to itself and to earlier ones.
 
     `softmax(Q K^T + bias) V`, one query block at a time. The gradient computes the weights of a
     block again from the log of the softmax's normalizer (Dao et al. 2022, section 3.1), so memory
-    grows with `T`, not with `T^2`. Differentiable in the first four arguments, once.
+    grows with `T`, not with `T^2`. The result can be differentiated once, in the first four
+    arguments.
 
     Args:
         query: `[B, H, T, D]`.
         key: `[B, H, T, D]`.
         value: `[B, H, T, D]`.
-        distance_bias: `[H, R]`, bias of each distance from query to key; longer distances have the
-            last one. Optional.
-        padding_mask: `[B, T]`, true at keys that may be seen. Optional.
-        segment_ids: `[B, T]` integers; attention stays inside a segment. Optional.
+        distance_bias: `[H, R]`, the bias of each distance from query to key. Distances from `R` on
+            have the last bias. Defaults to no bias.
+        padding_mask: `[B, T]`, true at keys that may be attended to. Defaults to all keys.
+        segment_ids: `[B, T]` integers. Attention stays within a segment. Defaults to one segment.
 
     Returns:
         `[B, H, T, D]`.
@@ -36,7 +45,7 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
         distance_bias = ops.zeros((query.shape[1], 1), dtype=query.dtype)
     blocks = _query_blocks(query)
 
-    def scores(q, k, bias, start, stop):
+    def scores(q: Tensor, k: Tensor, bias: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Returns scores and mask of the queries `start .. stop - 1`, in float32."""
         x = at_least_float32(ops.einsum("bhtd,bhsd->bhts", q[:, :, start:stop], k[:, :, :stop]))
         x = x + ops.cast(skew_distances(bias, stop - start, stop, start), x.dtype)
@@ -62,7 +71,7 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
             shift = at_least_float32(ops.sum(dy * output, axis=-1, keepdims=True))
             dq, dk, dv = [], None, None
             d_bias = ops.zeros_like(bias)
-            # From the last block on: its keys are all keys.
+            # Backwards, because the last block's keys are all keys.
             for (start, stop), normalizer in zip(blocks[::-1], normalizers[::-1], strict=True):
                 x, mask = scores(q, k, bias, start, stop)
                 weights = ops.exp(x - normalizer)
@@ -74,8 +83,8 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
                 d_bias = d_bias + ops.cast(by_distance, bias.dtype)
                 dx = ops.cast(dx, q.dtype)
                 dq.append(ops.einsum("bhts,bhsd->bhtd", dx, k[:, :, :stop]))
-                # With the channels in front the products run along rows of the weights; the other
-                # way round XLA's are nearly three times as slow on CPUs.
+                # With the channels first, the products run along rows of the weights. In the
+                # other order XLA's products are nearly three times as slow on CPUs.
                 dk = _add_to_start(dk, ops.einsum("bhtd,bhts->bhds", q[:, :, start:stop], dx))
                 weights = ops.cast(weights, v.dtype)
                 dv = _add_to_start(dv, ops.einsum("bhtd,bhts->bhds", d_block, weights))
@@ -91,15 +100,22 @@ def causal_attention(query, key, value, distance_bias=None, padding_mask=None, s
     return attend(query, key, value, distance_bias)
 
 
-def visible(query_length, key_length, offset=0, padding_mask=None, segment_ids=None):
-    """Returns which keys each query may see.
+def visible(
+    query_length: int | Tensor,
+    key_length: int | Tensor,
+    offset: int | Tensor = 0,
+    padding_mask: Tensor | None = None,
+    segment_ids: Tensor | None = None,
+) -> Tensor:
+    """Returns the keys that each query may attend to.
 
     Args:
         query_length: Number of queries, `T`.
-        key_length: Number of keys, `S`; they stand at positions `0 .. S - 1`.
-        offset: Position of the first query.
-        padding_mask: `[B, S or more]`, true at keys that may be seen. Optional.
-        segment_ids: `[B, S or more]` integers; a query sees its own segment. Optional.
+        key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
+        offset: Position of the first query. Defaults to 0.
+        padding_mask: `[B, S or more]`, true at keys that may be attended to. Defaults to all keys.
+        segment_ids: `[B, S or more]` integers. A query attends to its own segment only. Defaults to
+            one segment.
 
     Returns:
         Booleans that broadcast to `[B, H, T, S]`.
@@ -117,7 +133,8 @@ def visible(query_length, key_length, offset=0, padding_mask=None, segment_ids=N
     return mask
 
 
-def _query_blocks(query):
+def _query_blocks(query: Tensor) -> list[tuple[int, int]]:
+    """Returns the first position of each query block, and the one after its last."""
     length = query.shape[2]
     if length is None:
         return [(0, ops.shape(query)[2])]
@@ -126,8 +143,8 @@ def _query_blocks(query):
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _add_to_start(total, x):
-    """Adds `[B, H, D, S]` to the first `S` keys of a total that has more of them."""
+def _add_to_start(total: Tensor | None, x: Tensor) -> Tensor:
+    """Adds `[B, H, D, S]` to the first `S` keys of a total with more keys."""
     if total is None:
         return x
     missing = total.shape[-1] - x.shape[-1]

@@ -1,65 +1,77 @@
 """Causal multi-head self-attention as in T5."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
+from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.dense import Dense, join_kernels
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.layers.sublayer import LayerCost, MeshVariables, Sublayer, register_sublayer
 from primer_tf.layers.t5_relative_position_bias import skew_distances
+from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class CausalSelfAttention(PositionMixingLayer):
     """Multi-head self-attention to the present and earlier positions (T5's `SelfAttention`).
 
-    Scores are `Q K^T` plus the position bias, with no `1 / sqrt(D)`: as in T5 the scale is part of
-    the initial values of the query projection. No biases anywhere. With `shared_query_key` (full
-    Primer) queries are projected from the keys: `K = x W`, `Q = K Wr`.
+    Scores are `Q K^T` plus the position bias. They are not divided by `sqrt(D)`: as in T5, that
+    scale is part of the initial values of the query projection. No projection has a bias. With
+    `shared_query_key` (full Primer) queries are projected from the keys: `K = x W`, `Q = K Wr`.
 
     Variants override `build_streams` and `transform_streams`, which see the projections before
-    they meet, or `score_bias`.
+    they are combined, or `score_bias`.
 
     Args:
-        num_heads: Number of heads, `H`.
-        head_dim: Channels of a head, `D`. Default: the channels of `x` divided by `num_heads`.
-        shared_query_key: Whether queries are projected from the keys.
-        dropout: Rate of dropout on the attention weights.
-        initializer_scale: Variance times fan in of the initial kernel from keys to queries, with
-            `shared_query_key`. Those of the other projections are given by T5.
+        num_heads: Number of heads, `H`, at least 1.
+        head_dim: Channels of a head, `D`, at least 1. Defaults to the channels of `x` divided by
+            `num_heads`.
+        shared_query_key: Whether queries are projected from the keys. Defaults to `False`.
+        dropout: Rate of dropout on the attention weights, from 0 to 1. Defaults to 0.
+        initializer_scale: Variance, times the fan in, of the initial kernel from keys to queries
+            that `shared_query_key` adds. Defaults to 1.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias: `[H, R]` or `[H, T, S]`; see `PositionMixingLayer`. Optional.
-        padding_mask: `[B, T]`, true at real tokens; the others are treated as zeros and never
-            attended to. Optional.
-        segment_ids, cache, cache_update_index, context: See `PositionMixingLayer`.
+        position_bias: `[H, R]` or `[H, T, S]`, as in `PositionMixingLayer`. Defaults to no bias.
+        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros and never
+            attended to. Defaults to all real.
+        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Defaults to one segment.
+        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
+        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+            Defaults to 0.
+        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
     Returns:
         `[B, T, C]`, and with a cache also the updated cache.
 
     Raises:
-        ValueError: `head_dim` is not given and `num_heads` does not divide the channels; a size
-            below 1; `x` of the wrong rank.
+        ValueError: A size is below 1, `x` has the wrong rank, or `num_heads` does not divide the
+            channels and `head_dim` is not given.
 
     Example:
 
-    >>> CausalSelfAttention(num_heads=8)(keras.random.normal((2, 5, 512))).shape
+    >>> layer = CausalSelfAttention(num_heads=2)
+    >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
+
+    num_heads: int
 
     def __init__(
         self,
-        num_heads,
-        head_dim=None,
-        shared_query_key=False,
-        dropout=0.0,
-        initializer_scale=1.0,
-        **kwargs,
-    ):
+        num_heads: int,
+        head_dim: int | None = None,
+        shared_query_key: bool = False,
+        dropout: float = 0.0,
+        initializer_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(self, "num_heads", num_heads)
         if head_dim is not None:
@@ -70,7 +82,7 @@ class CausalSelfAttention(PositionMixingLayer):
         self.dropout = dropout
         self.initializer_scale = initializer_scale
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the projections for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         hidden_dim = input_shape[-1]
@@ -102,7 +114,13 @@ class CausalSelfAttention(PositionMixingLayer):
         )
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def _dense(self, name, input_shape, units, initializer):
+    def _dense(
+        self,
+        name: str,
+        input_shape: Shape,
+        units: int,
+        initializer: keras.initializers.Initializer,
+    ) -> Dense:
         layer = Dense(
             units,
             use_bias=False,
@@ -113,19 +131,19 @@ class CausalSelfAttention(PositionMixingLayer):
         layer.build(input_shape)
         return layer
 
-    def build_streams(self, input_shape):
+    def build_streams(self, input_shape: Shape) -> None:
         """Creates what a variant applies to the projections, `[B, T, H * D]`."""
 
-    def build_cache(self, batch_size, max_length):
+    def build_cache(self, batch_size: int | Tensor, max_length: int | Tensor) -> Cache:
         """Returns an empty cache for `max_length` positions: keys and values, `[B, S, H * D]`."""
         shape = (batch_size, max_length, self.num_heads * self._head_dim)
         return {name: ops.zeros(shape, dtype=self.compute_dtype) for name in ("key", "value")}
 
-    def decoding_weights(self):
-        """Returns what projects a single position faster.
+    def decoding_weights(self) -> dict[str, Tensor | None]:
+        """Returns weights that project a single position faster.
 
-        A single position waits for memory, not for arithmetic, and one long read is faster than
-        several short ones: the kernels of the projections are joined side by side.
+        The time of a single position is that of reading the weights, and one long read is faster
+        than several short ones. The kernels of the projections are therefore joined side by side.
         """
         layers = {"output": self.output_dense}
         if self.shared_query_key:
@@ -136,10 +154,12 @@ class CausalSelfAttention(PositionMixingLayer):
         weights = {name: layer.decoding_weights() for name, layer in layers.items()}
         return weights if joined is None else {**weights, "joined": joined}
 
-    def mix(self, x, context, training=None):
+    def mix(
+        self, x: Tensor, context: DecoderContext, training: bool | None = None
+    ) -> tuple[Tensor, Cache]:
         """Attends from every position of `x` to itself and to earlier ones."""
         if context.padding_mask is not None:
-            # A convolution must see nothing of a padding token on its left.
+            # A convolution must not see padding on its left.
             x = x * ops.cast(context.padding_mask, x.dtype)[:, :, None]
         weights = context.decoding_weights or {}
         streams, cache = self.transform_streams(self._project(x, weights), context)
@@ -156,30 +176,42 @@ class CausalSelfAttention(PositionMixingLayer):
         outputs = self._attend(query, keys, values, context, training)
         return self.output_dense.project(outputs, weights.get("output")), cache
 
-    def _project(self, x, weights):
+    def _project(self, x: Tensor, weights: dict[str, Tensor | None]) -> dict[str, Tensor]:
         if "joined" not in weights or x.shape[1] != 1:
             return {n: dense.project(x, weights.get(n)) for n, dense in self.projections.items()}
         joined = ops.matmul(ops.cast(x, self.compute_dtype), weights["joined"])
         streams = ops.split(joined, len(self.projections), axis=-1)
         return dict(zip(self.projections, streams, strict=True))
 
-    def transform_streams(self, streams, context):
-        """Returns what attention works on, and a new cache to be filled.
+    def transform_streams(
+        self, streams: dict[str, Tensor], context: DecoderContext
+    ) -> tuple[dict[str, Tensor], Cache]:
+        """Transforms the projections, and copies the cache.
 
         Args:
-            streams: Dict of the projections, `[B, T, H * D]`.
+            streams: The projections, `[B, T, H * D]`, by name.
             context: A `DecoderContext`.
 
         Returns:
-            `(streams, cache)`; the cache is `None` where there is none.
+            `(streams, cache)`: the inputs of attention by the same names, and a copy of the cache
+            that keys and values can be written to, or `None` without a cache.
         """
         return streams, None if context.cache is None else dict(context.cache)
 
-    def score_bias(self, context, query_length, key_length):
-        """Returns what is added to the scores: `[H, R]`, `[H, T, S]` or `None`."""
+    def score_bias(
+        self, context: DecoderContext, query_length: int | Tensor, key_length: int | Tensor
+    ) -> Tensor | None:
+        """Returns the bias of the scores, `[H, R]` or `[H, T, S]`, or `None` without one."""
         return context.position_biases.get(self.num_heads)
 
-    def _attend(self, query, keys, values, context, training):
+    def _attend(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        context: DecoderContext,
+        training: bool | None,
+    ) -> Tensor:
         """Returns the attention-weighted values, `[B, T, H * D]`."""
         query_length, key_length = ops.shape(query)[1], ops.shape(keys)[1]
         index, masks = context.cache_update_index, (context.padding_mask, context.segment_ids)
@@ -208,30 +240,30 @@ class CausalSelfAttention(PositionMixingLayer):
             outputs = ops.einsum("bhts,bshd->bthd", weights, self._split_heads(values))
         return self._merge_heads(outputs)
 
-    def _scores(self, query, keys):
+    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """Returns the products of queries and keys, `[B, H, T, S]`."""
         if query.shape[1] == 1:
-            # In decoding. For matrix products XLA would lay the cache out again at every step.
+            # A decoding step. For matrix products XLA would transpose the cache at every step.
             products = self._split_heads(at_least_float32(query) * at_least_float32(keys))
             return ops.transpose(ops.sum(products, axis=-1), (0, 2, 1))[:, :, None]
         query, keys = map(self._split_heads, (query, keys))
         return at_least_float32(ops.einsum("bthd,bshd->bhts", query, keys))
 
-    def _split_heads(self, x):
+    def _split_heads(self, x: Tensor) -> Tensor:
         """Returns `[B, T, H, D]`."""
         shape = ops.shape(x)
         return ops.reshape(x, (shape[0], shape[1], self.num_heads, self._head_dim))
 
-    def _heads_first(self, x):
+    def _heads_first(self, x: Tensor) -> Tensor:
         """Returns `[B, H, T, D]`."""
         return ops.transpose(self._split_heads(x), (0, 2, 1, 3))
 
-    def _merge_heads(self, x):
+    def _merge_heads(self, x: Tensor) -> Tensor:
         """Returns `[B, T, H * D]`."""
         shape = ops.shape(x)
         return ops.reshape(x, (shape[0], shape[1], self.num_heads * self._head_dim))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),
@@ -241,75 +273,3 @@ class CausalSelfAttention(PositionMixingLayer):
             "dropout": self.dropout,
             "initializer_scale": self.initializer_scale,
         }
-
-
-def attention_cost(channels, heads, head_dim, kernel_size=None, shared=False, learned_scores=0):
-    """Returns the `LayerCost` of self-attention.
-
-    Args:
-        channels: Channels of the hidden states, `C`.
-        heads: Number of heads, `H`.
-        head_dim: Channels of a head, `D`.
-        kernel_size: Width of the convolutions after the projections; `None` for none.
-        shared: Whether queries are projected from the keys.
-        learned_scores: Number of weights that are scores themselves.
-    """
-    inner = heads * head_dim
-    streams = 2 if shared else 3
-    taps = streams * (kernel_size or 0) * inner
-    products = streams * channels * inner + inner * channels + (inner * inner if shared else 0)
-    return LayerCost(
-        parameters=products + taps + learned_scores,
-        flops=2 * (products + taps),
-        # Q, K, V, the outputs of the convolutions, and the weighted values.
-        activations=(3 + (streams if kernel_size else 0) + 1) * inner,
-        # Scores, and sums of values.
-        flops_per_key=2 * 2 * inner,
-        activations_per_key=heads,
-        cache_values=(2 + (streams if kernel_size else 0)) * inner,
-    )
-
-
-def attention_axes(arguments):
-    """Returns the logical axes of the projections."""
-    inputs = ("query_key", "value") if arguments["shared_query_key"] else ("query", "key", "value")
-    axes = {f"{name}/kernel": ("hidden", "heads") for name in inputs}
-    if arguments["shared_query_key"]:
-        axes["query/kernel"] = (None, "heads")
-    return {**axes, "attention_output/kernel": ("heads", "hidden")}
-
-
-# The projections by their names in Mesh TensorFlow.
-MESH_PROJECTIONS = {
-    "query/kernel": "q",
-    "key/kernel": "k",
-    "value/kernel": "v",
-    "attention_output/kernel": "o",
-}
-_UNSHARED = {"shared_query_key": False}
-
-
-def _check_double_heads(arguments):
-    if arguments["head_dim"] % 2:
-        raise ValueError(
-            "Double-heads attention halves `head_dim`, which must be even; received "
-            f"{arguments['head_dim']}."
-        )
-
-
-DOUBLE_HEADS_ATTENTION = register_sublayer(
-    Sublayer(
-        name="double_heads_attention",
-        layer=lambda a: (
-            CausalSelfAttention,
-            {"num_heads": 2 * a["num_heads"], "head_dim": a["head_dim"] // 2},
-        ),
-        cost=lambda a: attention_cost(a["hidden_dim"], 2 * a["num_heads"], a["head_dim"] // 2),
-        axes=lambda a: attention_axes(_UNSHARED),
-        num_heads=lambda a: 2 * a["num_heads"],
-        check=_check_double_heads,
-        mesh=lambda a: MeshVariables(
-            "DoubleHeadsAttentionLayer/double_heads_attention", MESH_PROJECTIONS
-        ),
-    )
-)

@@ -1,5 +1,7 @@
 """Causal depthwise separable convolution along the sequence."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -8,38 +10,49 @@ from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
 from primer_tf.layers.dense import Dense
 from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.types import Activation, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class CausalSeparableConv1D(Layer):
     """Depthwise convolution over past positions, then a dense layer, both with biases.
 
-    `y[t] = f((sum_i tap_i * x[t - i] + b) W + c)` for `i < kernel_size`; positions before the first
-    count as zero. Mesh TensorFlow's `separable_conv1d` with `max_relative_pos=0`.
+    `y[t] = f((sum_i tap_i * x[t - i] + b) W + c)` for `i < kernel_size`. Inputs before the first
+    position are zero. Source: `separable_conv1d` of Mesh TensorFlow with `max_relative_pos=0`.
 
     Args:
-        filters: Channels of the output, `F`.
-        kernel_size: Positions that one output sees, itself included.
-        activation: Name or function, `None` for none.
+        filters: Number of output channels, `F`, at least 1.
+        kernel_size: Number of positions that an output depends on, at least 1.
+        activation: Name of an activation function, or the function, `f`. Defaults to the identity.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        segment_ids: `[B, T]` integers; a position sees only its own segment. Optional.
-        history: `[B, kernel_size - 1, C]`, the inputs just before `x`, for decoding. Optional.
+        segment_ids: `[B, T]` integers. An output depends on its own segment only. Defaults to one
+            segment.
+        history: `[B, kernel_size - 1, C]`, the inputs just before `x`, for decoding. Defaults to
+            zeros.
 
     Returns:
         `[B, T, F]`.
 
     Raises:
-        ValueError: A size below 1, unknown activation, or an input of the wrong rank.
+        ValueError: A size is below 1, the activation is unknown, or an input has the wrong rank.
 
     Example:
 
-    >>> CausalSeparableConv1D(filters=64, kernel_size=7)(keras.ops.ones((2, 5, 16))).shape
+    >>> layer = CausalSeparableConv1D(filters=8, kernel_size=3)
+    >>> tuple(layer(np.ones((2, 5, 4), "float32")).shape)
+    (2, 5, 8)
     """
 
-    def __init__(self, filters, kernel_size, activation=None, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        activation: Activation | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(self, "filters", filters)
         check_positive(self, "kernel_size", kernel_size)
@@ -47,11 +60,11 @@ class CausalSeparableConv1D(Layer):
         self.kernel_size = kernel_size
         self.activation = activations.get(activation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the convolution and the dense layer for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         channels = input_shape[-1]
-        # Mesh TensorFlow's initial values: a tap counts as one of `kernel_size` inputs.
+        # Mesh TensorFlow's initial values: the fan in of a tap is `kernel_size`.
         self.depthwise = CausalDepthwiseConv1D(
             self.kernel_size,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.kernel_size**-0.5),
@@ -70,17 +83,19 @@ class CausalSeparableConv1D(Layer):
         )
         self.pointwise.build(input_shape)
 
-    def call(self, x, segment_ids=None, history=None):
+    def call(
+        self, x: Tensor, segment_ids: Tensor | None = None, history: Tensor | None = None
+    ) -> Tensor:
         """Convolves `x`."""
         y = self.depthwise(x, segment_ids=segment_ids, history=history)
         y = y + ops.cast(self.depthwise_bias, y.dtype)
         return self.activation(self.pointwise(y))
 
-    def compute_output_spec(self, x, **kwargs):
+    def compute_output_spec(self, x: Tensor, **kwargs: Any) -> keras.KerasTensor:
         """Returns the spec of `[B, T, F]`."""
         return keras.KerasTensor((*x.shape[:-1], self.filters), dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),

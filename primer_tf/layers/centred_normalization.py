@@ -3,24 +3,27 @@
 from keras import ops
 
 from primer_tf.layers.precision import at_least_float32
+from primer_tf.types import Tensor
 
 
-def centred_normalization(x, scale, bias, epsilon, pseudo_variance=False):
-    """Returns `z * scale + bias`, with `z = (x - m) / sqrt(variance + epsilon)`, `m = mean(x)`.
+def centred_normalization(
+    x: Tensor, scale: Tensor, bias: Tensor, epsilon: float, pseudo_variance: bool = False
+) -> Tensor:
+    """Returns `z * scale + bias` with `z = (x - m) / sqrt(variance + epsilon)` and `m = mean(x)`.
 
-    The gradient needs no more than `z`; differentiating each operation by itself would keep three
-    times as much. Differentiable in the first three arguments, once.
+    The gradient needs `z` alone, a third of what differentiating each operation by itself would
+    keep. The result can be differentiated once, in the first three arguments.
 
     Args:
         x: `[..., C]`.
         scale: `[C]`.
         bias: `[C]`.
-        epsilon: Added to the variance.
-        pseudo_variance: Whether the variance is `mean(x * (x - m))` instead of `mean((x - m)^2)`:
-            the same number and the same gradient, but for rounding.
+        epsilon: Number that is added to the variance.
+        pseudo_variance: Whether the variance is `mean(x * (x - m))` instead of `mean((x - m)^2)`,
+            which differs by rounding only, as does the gradient. Defaults to `False`.
 
     Returns:
-        Tensor of the shape and dtype of `x`; computed in float32 or wider.
+        Tensor of the shape and dtype of `x`, computed in float32 or wider.
     """
 
     @ops.custom_gradient
@@ -41,8 +44,8 @@ def centred_normalization(x, scale, bias, epsilon, pseudo_variance=False):
 
         return z * scale + bias, gradients
 
-    # Half precision has too few digits for means, and for the cancellation in x * (x - m). A
-    # variable would be taken for one that the function itself uses; its value is not.
+    # Half precision has too few digits for means and for the cancellation in x * (x - m). The
+    # values and not the variables, which would be taken for ones that the function itself uses.
     wide = at_least_float32(x)
     scale, bias = (ops.cast(ops.convert_to_tensor(v), wide.dtype) for v in (scale, bias))
     return ops.cast(normalize(wide, scale, bias), x.dtype)

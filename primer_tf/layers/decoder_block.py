@@ -1,60 +1,72 @@
 """One block of a decoder: a list of residual sublayers."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import DecoderLayer
+from primer_tf.layers.residual_sublayer import ResidualSublayer
 from primer_tf.layers.shape_checks import check_rank
+from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class DecoderBlock(DecoderLayer):
-    """Residual sublayers applied one after the other.
+    """Residual sublayers, applied in order.
 
-    A Transformer's block is attention and feed-forward; other decoders have longer lists.
+    The block of a Transformer is attention and feed-forward. Other decoders have longer lists.
 
     Args:
-        sublayers: List of `ResidualSublayer`.
+        sublayers: The `ResidualSublayer` layers.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        context: A `DecoderContext` whose cache and decoding weights are tuples, one entry for each
-            sublayer. Optional.
+        context: A `DecoderContext` whose cache and decoding weights are tuples with an entry for
+            each sublayer. Defaults to an empty context.
 
     Returns:
         `[B, T, C]`, and with a cache also the updated cache.
 
+    Raises:
+        ValueError: `x` has the wrong rank.
+
     Example:
 
-    >>> DecoderBlock([ResidualSublayer(FeedForward(64))])(keras.ops.ones((2, 5, 16))).shape
+    >>> block = DecoderBlock([ResidualSublayer(FeedForward(16))])
+    >>> tuple(block(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
     mixes_positions = True
 
-    def __init__(self, sublayers, **kwargs):
+    def __init__(self, sublayers: Iterable[ResidualSublayer], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sublayers = list(sublayers)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Builds every sublayer for `[B, T, C]`."""
         for sublayer in self.sublayers:
             if not sublayer.built:
                 sublayer.build(input_shape)
 
-    def build_cache(self, batch_size, max_length):
+    def build_cache(self, batch_size: int | Tensor, max_length: int | Tensor) -> Cache:
         """Returns empty caches, one for each sublayer."""
         return tuple(s.build_cache(batch_size, max_length) for s in self.sublayers)
 
-    def decoding_weights(self):
+    def decoding_weights(self) -> tuple:
         """Returns the decoding weights of each sublayer."""
         return tuple(sublayer.decoding_weights() for sublayer in self.sublayers)
 
-    def call(self, x, context=None, training=None):
+    def call(
+        self, x: Tensor, context: DecoderContext | None = None, training: bool | None = None
+    ) -> Tensor | tuple[Tensor, Cache]:
         """Applies the sublayers in order."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
         context = context or DecoderContext()
-        updated = []
+        updated: list[Cache] = []
         for index, sublayer in enumerate(self.sublayers):
             x = sublayer(x, context=context.for_child(index))
             if context.cache is not None:
@@ -62,7 +74,7 @@ class DecoderBlock(DecoderLayer):
                 updated.append(cache)
         return x if context.cache is None else (x, tuple(updated))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),
@@ -70,7 +82,7 @@ class DecoderBlock(DecoderLayer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "DecoderBlock":
         """Returns the block that `get_config` described."""
         config = dict(config)
         config["sublayers"] = [

@@ -1,6 +1,8 @@
 """A decoder: blocks of residual sublayers, shared position biases, a last normalization."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -12,6 +14,7 @@ from primer_tf.layers.rematerialization import rematerialize
 from primer_tf.layers.residual_sublayer import PLACEMENTS, ResidualSublayer
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
+from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -19,52 +22,58 @@ class DecoderStack(DecoderLayer):
     """Repeats a block of layers, each wrapped as a `ResidualSublayer` (T5's `make_layer_stack`).
 
     Args:
-        layers: The layers of one block, as prototypes: each block gets copies of its own.
-        num_blocks: How often the block is repeated.
-        normalization: `"layer"`, `"rms"` or `"primer"`.
-        placement: `"pre"`, `"post"` or `"alternating"`: pre around the layers of even number,
-            counted through the stack, post around the others (full Primer).
-        dropout: Rate of dropout after every sublayer and at the end.
-        num_buckets: Buckets of the position bias; one table serves all attention layers that have
-            the same number of heads.
-        max_distance: Distance of the last bucket.
-        gradient_checkpointing: Whether the gradient recomputes each block instead of keeping its
-            activations.
+        layers: The layers of one block. Each block gets copies of them.
+        num_blocks: Number of blocks, at least 1.
+        normalization: `"layer"`, `"rms"` or `"primer"`. Defaults to `"layer"`.
+        placement: `"pre"`, `"post"` or `"alternating"`, which is pre for layers of even number,
+            counted through the stack, and post for the others (full Primer). Defaults to `"pre"`.
+        dropout: Rate of dropout after every sublayer and at the end, from 0 to 1. Defaults to 0.
+        num_buckets: Number of buckets of the position bias. All attention layers with the same
+            number of heads share one table. Defaults to 32.
+        max_distance: Distance from which on all keys share the last bucket. Defaults to 128.
+        gradient_checkpointing: Whether the gradient recomputes the activations of each block
+            instead of keeping them. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        padding_mask: `[B, T]`, true at real tokens. Optional.
-        segment_ids: `[B, T]` integers, for packed sequences. Optional.
-        cache: What `build_cache` or an earlier call returned. Optional.
-        cache_update_index: Position of the first token of `x` when there is a cache.
-        decoding_weights: What `decoding_weights` returned: single positions run faster. Optional.
-        layer_intercept_fn: Called as `fn(x, i)` on what block `i` returns; its result goes on.
+        padding_mask: `[B, T]`, true at real tokens. Defaults to all real.
+        segment_ids: `[B, T]` integers that tell packed sequences apart. Defaults to one segment.
+        cache: The cache that `build_cache` or an earlier call returned. Defaults to `None`.
+        cache_update_index: Position of the first token of `x` if there is a cache, an integer or a
+            scalar tensor. Defaults to 0.
+        decoding_weights: The weights that `decoding_weights` returned, with which single positions
+            run faster. Defaults to `None`.
+        layer_intercept_fn: Function `fn(x, i)` whose result replaces the output of block `i`.
+            Defaults to `None`.
 
     Returns:
         `[B, T, C]`, and with `cache` also the updated cache.
 
     Raises:
-        ValueError: A size below 1, no layers, unknown normalization or placement, wrong rank.
+        ValueError: A size is below 1, there are no layers, the normalization or placement is
+            unknown, or `x` has the wrong rank.
 
     Example:
 
-    >>> block = [MultiDConvHeadAttention(num_heads=4), FeedForward(64)]
-    >>> DecoderStack(block, num_blocks=2)(keras.random.normal((2, 5, 16))).shape
+    >>> block = [MultiDConvHeadAttention(num_heads=2), FeedForward(16)]
+    >>> stack = DecoderStack(block, num_blocks=2)
+    >>> tuple(stack(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
     def __init__(
         self,
-        layers,
-        num_blocks,
-        normalization="layer",
-        placement="pre",
-        dropout=0.0,
-        num_buckets=32,
-        max_distance=128,
-        gradient_checkpointing=False,
-        **kwargs,
-    ):
+        layers: Sequence[keras.layers.Layer | Config],
+        num_blocks: int,
+        normalization: str = "layer",
+        placement: str = "pre",
+        dropout: float = 0.0,
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        gradient_checkpointing: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(self, "num_blocks", num_blocks)
         if not layers:
@@ -86,7 +95,8 @@ class DecoderStack(DecoderLayer):
             for layer in layers
         ]
         self.blocks = [self._make_block(index) for index in range(num_blocks)]
-        heads = {sublayer.num_heads for sublayer in self.blocks[0].sublayers} - {None}
+        num_heads = (sublayer.num_heads for sublayer in self.blocks[0].sublayers)
+        heads = {number for number in num_heads if number is not None}
         self.position_bias_layers = [
             T5RelativePositionBias(
                 num_heads,
@@ -100,7 +110,7 @@ class DecoderStack(DecoderLayer):
         self.norm = make_normalization(normalization, dtype=self.dtype_policy, name="norm")
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def _make_block(self, block_index):
+    def _make_block(self, block_index: int) -> DecoderBlock:
         sublayers = []
         for index, prototype in enumerate(self._prototypes):
             config = {**prototype["config"], "dtype": self.dtype_policy}
@@ -120,7 +130,7 @@ class DecoderStack(DecoderLayer):
             )
         return DecoderBlock(sublayers, dtype=self.dtype_policy, name=f"block_{block_index}")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Builds every block for `[B, T, C]`."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         for layer in self.position_bias_layers:
@@ -129,25 +139,25 @@ class DecoderStack(DecoderLayer):
             block.build(input_shape)
         self.norm.build(input_shape)
 
-    def build_cache(self, batch_size, max_length):
+    def build_cache(self, batch_size: int | Tensor, max_length: int | Tensor) -> Cache:
         """Returns an empty cache for `max_length` positions, a nest of `[B, ...]` tensors."""
         return tuple(block.build_cache(batch_size, max_length) for block in self.blocks)
 
-    def decoding_weights(self):
-        """Returns the weights in the form in which a decoding loop reads them fastest."""
+    def decoding_weights(self) -> tuple:
+        """Returns the decoding weights of each block."""
         return tuple(block.decoding_weights() for block in self.blocks)
 
     def call(
         self,
-        x,
-        padding_mask=None,
-        segment_ids=None,
-        cache=None,
-        cache_update_index=0,
-        decoding_weights=None,
-        layer_intercept_fn=None,
-        training=None,
-    ):
+        x: Tensor,
+        padding_mask: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+        cache: Cache = None,
+        cache_update_index: int | Tensor = 0,
+        decoding_weights: Any = None,
+        layer_intercept_fn: Callable[[Tensor, int], Tensor] | None = None,
+        training: bool | None = None,
+    ) -> Tensor | tuple[Tensor, Cache]:
         """Applies the blocks and the last normalization."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
         context = DecoderContext(
@@ -158,7 +168,7 @@ class DecoderStack(DecoderLayer):
             cache_update_index,
             decoding_weights,
         )
-        updated = []
+        updated: list[Cache] = []
         for index, block in enumerate(self.blocks):
             if cache is not None:
                 x, new = block(x, context=context.for_child(index), training=training)
@@ -172,13 +182,15 @@ class DecoderStack(DecoderLayer):
         x = self.dropout_layer(self.norm(x))
         return x if cache is None else (x, tuple(updated))
 
-    def _checkpointed(self, block, x, context, training):
-        """Applies a block whose gradient computes its activations again."""
+    def _checkpointed(
+        self, block: DecoderBlock, x: Tensor, context: DecoderContext, training: bool | None
+    ) -> Tensor:
+        """Applies a block whose gradient recomputes its activations."""
         heads = tuple(context.position_biases)
 
-        def apply(x, *biases):
-            # What needs a gradient must be an argument; and where the block is computed again,
-            # there is no call around it to take `training` from.
+        def apply(x: Tensor, *biases: Tensor) -> Tensor:
+            # What needs a gradient must be an argument. When the block is recomputed, there is no
+            # outer call that it could take `training` from.
             inner = dataclasses.replace(
                 context, position_biases=dict(zip(heads, biases, strict=True))
             )
@@ -188,7 +200,7 @@ class DecoderStack(DecoderLayer):
         self.add_loss(losses)
         return x
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),

@@ -1,6 +1,8 @@
-"""Dense layer whose int8 weights are read fast in decoding."""
+"""Dense layer with int8 weights that a decoding loop reads fast."""
 
 import math
+from collections.abc import Collection
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,11 +10,12 @@ from keras import ops
 from primer_tf.layers.layer import LayerMixin
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.xla import compiled_by_xla
+from primer_tf.types import DType, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class Dense(LayerMixin, keras.layers.Dense):
-    """`keras.layers.Dense`, with another form of the int8 product for decoding loops.
+    """`keras.layers.Dense` with another form of the int8 product for decoding loops.
 
     Args:
         *args: Arguments of `keras.layers.Dense`.
@@ -20,23 +23,24 @@ class Dense(LayerMixin, keras.layers.Dense):
 
     Example:
 
-    >>> layer = Dense(2048)
-    >>> layer.build((None, None, 512))
+    >>> layer = Dense(16)
+    >>> layer.build((None, None, 8))
     >>> layer.quantize("int8")
     >>> rows = layer.decoding_weights()
-    >>> layer.project(keras.random.normal((1, 1, 512)), rows).shape
+    >>> tuple(layer.project(np.ones((1, 1, 8), "float32"), rows).shape)
+    (1, 1, 16)
     """
 
-    def decoding_weights(self):
-        """Returns the rows for `int8_product`, `[N, C]`, or `None` where it is no faster."""
+    def decoding_weights(self) -> Tensor | None:
+        """Returns the rows for `int8_product`, `[N, C]`, or `None` if it is no faster."""
         return ops.transpose(self.kernel) if gains_from_int8_product(self) else None
 
-    def project(self, inputs, rows=None):
-        """Applies the layer, to a single vector with rows that `decoding_weights` returned.
+    def project(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Applies the layer, and to a single vector by `int8_product` if there are rows for it.
 
         Args:
             inputs: `[..., C]`.
-            rows: `[N, C]` int8, or `None`.
+            rows: `[N, C]` int8, the result of `decoding_weights`. Defaults to `None`.
 
         Returns:
             `[..., N]`.
@@ -48,52 +52,56 @@ class Dense(LayerMixin, keras.layers.Dense):
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
-    def quantize(self, mode=None, type_check=True, config=None):
+    def quantize(
+        self, mode: str | None = None, type_check: bool = True, config: Any = None
+    ) -> None:
         """Quantizes the weights; see `keras.layers.Dense.quantize`."""
-        # Keras declines subclasses, which may compute something else. This one does not.
+        # Keras refuses subclasses because they may compute something else, which this one does not.
         super().quantize(mode, type_check=False, config=config)
 
 
-def join_kernels(layers, dtype):
+def join_kernels(layers: Collection[Dense], dtype: DType) -> Tensor | None:
     """Returns the kernels of dense layers side by side, `[C, sum of N]`, or `None` if quantized."""
     if any(layer.quantization_mode is not None for layer in layers):
         return None
     return ops.concatenate([ops.cast(layer.kernel, dtype) for layer in layers], axis=-1)
 
 
-def gains_from_int8_product(layer):
-    """Returns whether `int8_product` can replace a layer's own product, and would be faster."""
+def gains_from_int8_product(layer: keras.layers.Layer) -> bool:
+    """Returns whether `int8_product` can replace a layer's own product and is faster."""
     return layer.quantization_mode == "int8" and not layer.lora_enabled and compiled_by_xla()
 
 
-def is_one_vector(x):
+def is_one_vector(x: Tensor) -> bool:
     """Returns whether `x` is `[1, ..., 1, C]`."""
     return None not in x.shape[:-1] and math.prod(x.shape[:-1]) == 1
 
 
-def int8_product(x, rows, scale, inputs_quantizer=None):
-    """Multiplies one vector by int8 weights, `x @ rows^T / scale`, one byte read a weight.
+def int8_product(
+    x: Tensor, rows: Tensor, scale: Tensor, inputs_quantizer: keras.Quantizer | None = None
+) -> Tensor:
+    """Multiplies one vector by int8 weights, `x @ rows^T / scale`, reading one byte per weight.
 
-    Keras' own product, but for rounding: `x` is quantized first, and scaled back before the sum
-    instead of after. XLA turns Keras' form into four bytes a weight: it converts the weights before
-    the loop that this runs in.
+    It gives Keras' own product except for rounding: `x` is scaled back to floats before the sum
+    instead of after it. In a loop, XLA would convert the weights of Keras' form before the loop and
+    so read four bytes per weight.
 
     Args:
         x: `[1, ..., 1, C]`.
-        rows: `[N, C]` int8.
-        scale: `[N]`, what the weights were multiplied by.
-        inputs_quantizer: A `keras.Quantizer` of `x`. Optional.
+        rows: `[N, C]` int8, the weights.
+        scale: `[N]`, the factors that the weights were multiplied by.
+        inputs_quantizer: A `keras.Quantizer` for `x`. Defaults to no quantization.
 
     Returns:
         `[1, ..., 1, N]`.
     """
-    # Not a number gives not a number anyway. XLA cannot know this zero before the loop, and so
-    # converts the weights where they are multiplied.
+    # Zero unless `x` has NaN, which makes the result NaN anyway. XLA cannot know this before the
+    # loop, and so converts the weights where they are multiplied.
     zero = ops.cast(ops.any(ops.isnan(x)), "int8")
     vector = at_least_float32(x)
     if inputs_quantizer is not None:
         quantized, inputs_scale = inputs_quantizer(vector)
-        # XLA computes a division once. It would repeat the rounding for every output.
+        # XLA computes a division once. Without it, XLA would repeat the rounding for every output.
         vector = ops.cast(quantized, vector.dtype) / inputs_scale
     weights = ops.cast(ops.bitwise_xor(rows, zero), vector.dtype)
     y = ops.matmul(vector, ops.transpose(weights))

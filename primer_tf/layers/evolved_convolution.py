@@ -1,14 +1,17 @@
 """The convolution layer of the Evolved Transformer's decoder."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import extend_history
 from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
+from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.shape_checks import check_rank
-from primer_tf.layers.sublayer import LayerCost, MeshVariables, Sublayer, register_sublayer
+from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -16,21 +19,26 @@ class EvolvedConvolution(PositionMixingLayer):
     """Two separable convolutions side by side, and a third on their sum (So et al. 2019, fig. 3).
 
     `h = norm(relu(conv_11(x)) + conv_7(x))`, `y = conv_7(h)`, all causal. The left branch has `2 C`
-    channels; the right one has `C / 2` and is filled up with zeros; `norm` is layer normalization
-    (`DecoderConvolutionalLayer` of `mesh_tensorflow.transformer.evolved_transformer`).
+    channels. The right one has `C / 2` channels and is padded with zeros. `norm` is layer
+    normalization. Source: `DecoderConvolutionalLayer` of
+    `mesh_tensorflow.transformer.evolved_transformer`.
 
-    As there, no convolution sees a start token: the first position of a sequence counts as zero in
-    the input of each of the three, like what lies before it.
+    As in the source, no convolution sees a start token: the first position of a sequence is zero in
+    the input of all three, as are the positions before it.
 
     Args:
-        dropout: Rate of dropout after each convolution.
+        dropout: Rate of dropout after each convolution, from 0 to 1. Defaults to 0.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        padding_mask: `[B, T]`, true at real tokens; the others count as zero. Optional.
-        segment_ids: `[B, T]` integers; convolutions stay inside a segment. Optional.
-        cache, cache_update_index, context: See `PositionMixingLayer`.
+        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros. Defaults to all
+            real.
+        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Defaults to one segment.
+        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
+        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+            Defaults to 0.
+        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
     Returns:
         `[B, T, C]`, and with `cache` also the updated cache.
@@ -40,14 +48,16 @@ class EvolvedConvolution(PositionMixingLayer):
 
     Example:
 
-    >>> EvolvedConvolution()(keras.random.normal((2, 5, 512))).shape
+    >>> layer = EvolvedConvolution()
+    >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
-    def __init__(self, dropout=0.0, **kwargs):
+    def __init__(self, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the convolutions for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         channels = input_shape[-1]
@@ -56,7 +66,7 @@ class EvolvedConvolution(PositionMixingLayer):
         self.hidden_dim = 2 * channels
         hidden_shape = (*input_shape[:-1], self.hidden_dim)
 
-        def conv(name, shape, *args):
+        def conv(name: str, shape: Shape, *args: Any) -> CausalSeparableConv1D:
             layer = CausalSeparableConv1D(*args, dtype=self.dtype_policy, name=name)
             layer.build(shape)
             return layer
@@ -68,14 +78,14 @@ class EvolvedConvolution(PositionMixingLayer):
         self.output_conv = conv("output", hidden_shape, channels, 7)
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def build_cache(self, batch_size, max_length):
+    def build_cache(self, batch_size: int | Tensor, max_length: int | Tensor) -> Cache:
         """Returns an empty cache for `max_length` positions.
 
-        The inputs of the convolutions are kept by position, shifted so that the positions before
-        the first are there, as zeros: decoding may go on from any position already seen.
+        The inputs of the convolutions are kept by position, after zeros for the positions before
+        the first. Decoding may therefore continue at any position already seen.
         """
 
-        def zeros(conv, channels):
+        def zeros(conv: CausalSeparableConv1D, channels: int) -> Tensor:
             shape = (batch_size, max_length + conv.kernel_size - 1, channels)
             return ops.zeros(shape, dtype=self.compute_dtype)
 
@@ -84,7 +94,9 @@ class EvolvedConvolution(PositionMixingLayer):
             "hidden": zeros(self.output_conv, self.hidden_dim),
         }
 
-    def mix(self, x, context, training=None):
+    def mix(
+        self, x: Tensor, context: DecoderContext, training: bool | None = None
+    ) -> tuple[Tensor, Cache]:
         """Convolves every position of `x` with earlier ones."""
         cache, index = context.cache, context.cache_update_index
         segment_ids = context.segment_ids
@@ -104,7 +116,13 @@ class EvolvedConvolution(PositionMixingLayer):
         y = self.output_conv(hidden, segment_ids=segment_ids, history=before)
         return self.dropout_layer(y, training=training), cache
 
-    def _seen(self, length, offset, padding_mask, segment_ids):
+    def _seen(
+        self,
+        length: int | Tensor,
+        offset: int | Tensor,
+        padding_mask: Tensor | None,
+        segment_ids: Tensor | None,
+    ) -> Tensor:
         """Returns where a token is neither padding nor the first of its sequence, `[B or 1, T]`."""
         seen = ops.greater(ops.arange(length, dtype="int32") + offset, 0)[None, :]
         if padding_mask is not None:
@@ -116,72 +134,15 @@ class EvolvedConvolution(PositionMixingLayer):
             seen = ops.logical_and(seen, ops.pad(same, ((0, 0), (1, 0))))
         return seen
 
-    def _before(self, cache, name, x, conv, index):
-        """Returns the inputs that `conv` needs before `x`, and the cache with `x` in it."""
+    def _before(
+        self, cache: Cache, name: str, x: Tensor, conv: CausalSeparableConv1D, index: int | Tensor
+    ) -> tuple[Tensor | None, Cache]:
+        """Returns the inputs of `conv` just before `x`, and the cache with `x` in it."""
         if cache is None:
             return None, None
         before, history = extend_history(cache[name], x, index, conv.kernel_size)
         return before, {**cache, name: history}
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "dropout": self.dropout}
-
-
-# Width of each of the three convolutions, with its scope in Mesh TensorFlow.
-_CONVOLUTIONS = {
-    "left": (11, "sep_conv11x1"),
-    "right": (7, "sep_conv7x1_1"),
-    "output": (7, "sep_conv7x1_2"),
-}
-
-
-def _cost(arguments):
-    channels = arguments["hidden_dim"]
-    taps = 11 * channels + 7 * channels + 7 * 2 * channels
-    products = channels * 2 * channels + channels * (channels // 2) + 2 * channels * channels
-    biases = channels + 2 * channels + channels + channels // 2 + 2 * channels + channels
-    return LayerCost(
-        parameters=taps + products + biases + 2 * 2 * channels,
-        flops=2 * (taps + products),
-        # Of each convolution the input and what its two parts exchange; around the norm.
-        activations=channels + 2 * channels + 2 * channels + 3 * 2 * channels + 2 * channels,
-        cache_values=3 * channels,
-    )
-
-
-def _axes(arguments):
-    axes = {"norm/gamma": ("mlp",), "norm/beta": ("mlp",)}
-    for name, (width, _) in _CONVOLUTIONS.items():
-        inputs, outputs = ("mlp", "hidden") if name == "output" else ("hidden", "mlp")
-        axes[f"{name}/depthwise_bias"] = (inputs,)
-        axes |= {f"{name}/depthwise/tap_{shift}": (inputs,) for shift in range(width)}
-        axes[f"{name}/pointwise/kernel"] = (inputs, outputs)
-        axes[f"{name}/pointwise/bias"] = (outputs,)
-    return axes
-
-
-def _mesh(arguments):
-    norm = "layer_prepostprocess/layer_norm/layer_norm_"
-    names = {"norm/gamma": norm + "scale", "norm/beta": norm + "bias"}
-    for name, (width, scope) in _CONVOLUTIONS.items():
-        conv = f"{scope}/separable_conv1d"
-        depthwise = f"{conv}/depthwise_conv_hack/depthwise_dense_"
-        names[f"{name}/depthwise_bias"] = f"{depthwise}0/bias"
-        for shift in range(width):
-            # Mesh TensorFlow counts its taps from the earliest position.
-            names[f"{name}/depthwise/tap_{shift}"] = f"{depthwise}{width - 1 - shift}/kernel"
-        for part in ("kernel", "bias"):
-            names[f"{name}/pointwise/{part}"] = f"{conv}/pointwise_dense/{part}"
-    return MeshVariables("DecoderConvolutionalLayer", names)
-
-
-EVOLVED_CONVOLUTION = register_sublayer(
-    Sublayer(
-        name="evolved_convolution",
-        layer=lambda a: (EvolvedConvolution, {}),
-        cost=_cost,
-        axes=_axes,
-        mesh=_mesh,
-    )
-)

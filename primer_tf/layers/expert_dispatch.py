@@ -2,13 +2,15 @@
 
 from keras import ops
 
+from primer_tf.types import Tensor
 
-def dispatch(tokens, dispatch_index, rows):
-    """Returns the inputs of the experts; rows that no token fills are zeros.
+
+def dispatch(tokens: Tensor, dispatch_index: Tensor, rows: int | Tensor) -> Tensor:
+    """Returns the inputs of the experts, with zeros in rows that no token fills.
 
     Args:
         tokens: `[N, C]`.
-        dispatch_index: `[N]` integers, the row of each token; `rows` for one that goes nowhere.
+        dispatch_index: `[N]` integers, the row of each token, or `rows` for a dropped token.
         rows: Number of rows, an integer or a scalar tensor.
 
     Returns:
@@ -19,12 +21,12 @@ def dispatch(tokens, dispatch_index, rows):
     return ops.take(ops.pad(tokens, ((1, 0), (0, 0))), token_of_row, axis=0)
 
 
-def combine(outputs, dispatch_index):
-    """Returns for each token the output of its expert, zeros if it went to none.
+def combine(outputs: Tensor, dispatch_index: Tensor) -> Tensor:
+    """Returns the output of each token's expert, zeros for a dropped token.
 
     Args:
-        outputs: `[..., C]`, whose leading axes together are the rows of `dispatch`.
-        dispatch_index: `[N]` integers, as for `dispatch`.
+        outputs: `[..., C]`, the rows of `dispatch` on any number of leading axes.
+        dispatch_index: `[N]` integers, as in `dispatch`.
 
     Returns:
         `[N, C]`.
@@ -33,6 +35,6 @@ def combine(outputs, dispatch_index):
     return ops.take(ops.pad(outputs, ((0, 1), (0, 0))), dispatch_index, axis=0)
 
 
-def smaller_size(a, b):
+def smaller_size(a: int | Tensor, b: int | Tensor) -> int | Tensor:
     """Returns the smaller of two sizes, each an integer or a tensor."""
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)

@@ -1,19 +1,16 @@
 """Position-wise feed-forward layer, plain or gated."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf.layers import activations
+from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.dense import Dense
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.layers.sublayer import (
-    LayerCost,
-    MeshVariables,
-    Sublayer,
-    pick,
-    register_sublayer,
-)
+from primer_tf.types import Activation, Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -24,39 +21,44 @@ class FeedForward(DecoderLayer):
     ReGLU with `activation="relu"` and SwiGLU with `activation="swish"`.
 
     Args:
-        intermediate_dim: Width of the hidden layer, `d_ff`.
-        activation: Name or function; `"squared_relu"` is Primer's.
-        gated: Whether a second, linear projection multiplies the activated one.
-        use_bias: Whether the dense layers have biases.
-        dropout: Rate of dropout on the hidden layer.
-        initializer_scale: Variance of the initial kernels times their fan in.
+        intermediate_dim: Width of the hidden layer, `d_ff`, at least 1.
+        activation: Name of an activation function, or the function. Defaults to `"squared_relu"`,
+            Primer's.
+        gated: Whether a second, linear projection multiplies the activated one. Defaults to
+            `False`.
+        use_bias: Whether the dense layers have biases. Defaults to `True`.
+        dropout: Rate of dropout on the hidden layer, from 0 to 1. Defaults to 0.
+        initializer_scale: Variance of the initial kernels, times their fan in. Defaults to 1.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         x: `[B, T, C]`.
-        context: A `DecoderContext`, in a decoder. Optional.
+        context: A `DecoderContext` with decoding weights. Defaults to `None`.
 
     Returns:
         `[B, T, C]`.
 
     Raises:
-        ValueError: Unknown activation, `intermediate_dim` below 1, or `x` of the wrong rank.
+        ValueError: The activation is unknown, `intermediate_dim` is below 1, or `x` has the wrong
+            rank.
 
     Example:
 
-    >>> FeedForward(2048, activation="squared_relu")(keras.random.normal((2, 5, 512))).shape
+    >>> layer = FeedForward(16, activation="squared_relu")
+    >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
     def __init__(
         self,
-        intermediate_dim,
-        activation="squared_relu",
-        gated=False,
-        use_bias=True,
-        dropout=0.0,
-        initializer_scale=1.0,
-        **kwargs,
-    ):
+        intermediate_dim: int,
+        activation: Activation = "squared_relu",
+        gated: bool = False,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        initializer_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(self, "intermediate_dim", intermediate_dim)
         self.intermediate_dim = intermediate_dim
@@ -66,12 +68,12 @@ class FeedForward(DecoderLayer):
         self.dropout = dropout
         self.initializer_scale = initializer_scale
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the dense layers for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         hidden_dim = input_shape[-1]
 
-        def dense(name, inputs, units):
+        def dense(name: str, inputs: int, units: int) -> Dense:
             return Dense(
                 units,
                 use_bias=self.use_bias,
@@ -92,14 +94,16 @@ class FeedForward(DecoderLayer):
         self.output_dense.build((*input_shape[:-1], self.intermediate_dim))
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def decoding_weights(self):
+    def decoding_weights(self) -> dict[str, Tensor | None]:
         """Returns the decoding weights of the dense layers, by name."""
         layers = {"intermediate": self.intermediate_dense, "output": self.output_dense}
         if self.gated:
             layers["linear"] = self.linear_dense
         return {name: layer.decoding_weights() for name, layer in layers.items()}
 
-    def call(self, x, context=None, training=None):
+    def call(
+        self, x: Tensor, context: DecoderContext | None = None, training: bool | None = None
+    ) -> Tensor:
         """Applies the layer at every position."""
         weights = (context and context.decoding_weights) or {}
         hidden = self.intermediate_dense.project(x, weights.get("intermediate"))
@@ -109,11 +113,17 @@ class FeedForward(DecoderLayer):
         hidden = self.dropout_layer(hidden, training=training)
         return self.output_dense.project(hidden, weights.get("output"))
 
-    def compute_output_spec(self, x, context=None, **kwargs):
+    def compute_output_spec(
+        self,
+        x: Tensor,
+        cache: Cache = None,
+        context: DecoderContext | None = None,
+        **kwargs: Any,
+    ) -> keras.KerasTensor:
         """Returns the spec of the output, which has the shape of `x`."""
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),
@@ -124,47 +134,3 @@ class FeedForward(DecoderLayer):
             "dropout": self.dropout,
             "initializer_scale": self.initializer_scale,
         }
-
-
-def _cost(arguments):
-    channels, width = arguments["hidden_dim"], arguments["intermediate_dim"]
-    hidden = 2 if arguments["gated"] else 1
-    products = (hidden + 1) * channels * width
-    return LayerCost(
-        parameters=products + hidden * width + channels,
-        flops=2 * products,
-        # Each hidden layer, its activation, and the product of the two if there are two.
-        activations=(4 if arguments["gated"] else 2) * width,
-    )
-
-
-def _axes(arguments):
-    hidden = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
-    return {
-        **{f"{name}/kernel": ("hidden", "mlp") for name in hidden},
-        **{f"{name}/bias": ("mlp",) for name in hidden},
-        "output/kernel": ("mlp", "hidden"),
-        "output/bias": ("hidden",),
-    }
-
-
-def _mesh(arguments):
-    layers = {"intermediate": "wi", "output": "wo"}
-    if arguments["gated"]:
-        layers = {"intermediate": "wi_0", "linear": "wi_1", "output": "wo"}
-    names = {f"{k}/{part}": f"{m}/{part}" for k, m in layers.items() for part in ("kernel", "bias")}
-    return MeshVariables("DenseReluDense", names)
-
-
-FEED_FORWARD = register_sublayer(
-    Sublayer(
-        name="feed_forward",
-        layer=lambda a: (
-            FeedForward,
-            pick(a, "intermediate_dim", "activation", "gated", "initializer_scale"),
-        ),
-        cost=_cost,
-        axes=_axes,
-        mesh=_mesh,
-    )
-)

@@ -1,56 +1,69 @@
 """Causal self-attention with depthwise convolutions after its projections."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D, extend_history
 from primer_tf.layers.causal_self_attention import (
-    MESH_PROJECTIONS,
     CausalSelfAttention,
-    attention_axes,
-    attention_cost,
 )
+from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.shape_checks import check_positive
-from primer_tf.layers.sublayer import MeshVariables, Sublayer, pick, register_sublayer
+from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class MultiDConvHeadAttention(CausalSelfAttention):
     """Multi-DConv-Head Attention, MDHA (Primer, section 4.1).
 
-    `CausalSelfAttention` whose projections are each followed by a causal depthwise convolution over
-    the positions, one kernel for each channel of every head.
+    `CausalSelfAttention` in which a causal depthwise convolution over the positions follows each
+    projection, with a kernel for each channel of every head.
 
     Args:
-        num_heads: Number of heads, `H`.
-        head_dim: Channels of a head, `D`. Default: the channels of `x` divided by `num_heads`.
-        kernel_size: Width of the convolutions.
+        num_heads: Number of heads, `H`, at least 1.
+        head_dim: Channels of a head, `D`, at least 1. Defaults to the channels of `x` divided by
+            `num_heads`.
+        kernel_size: Width of the convolutions, at least 1. Defaults to 3.
         **kwargs: Arguments of `CausalSelfAttention`.
 
     Call arguments:
         x: `[B, T, C]`.
-        position_bias, padding_mask, segment_ids, cache, cache_update_index, context: As those of
-            `CausalSelfAttention`; convolutions stay inside a segment too.
+        position_bias: `[H, R]` or `[H, T, S]`, as in `PositionMixingLayer`. Defaults to no bias.
+        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros and never
+            attended to. Defaults to all real.
+        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Convolutions stay within a
+            segment too. Defaults to one segment.
+        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
+        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+            Defaults to 0.
+        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
     Returns:
         `[B, T, C]`, and with a cache also the updated cache.
 
     Raises:
-        ValueError: `kernel_size` is below 1; else as `CausalSelfAttention`.
+        ValueError: A size is below 1, `x` has the wrong rank, or `num_heads` does not divide the
+            channels and `head_dim` is not given.
 
     Example:
 
-    >>> MultiDConvHeadAttention(num_heads=8)(keras.random.normal((2, 5, 512))).shape
+    >>> layer = MultiDConvHeadAttention(num_heads=2)
+    >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
-    def __init__(self, num_heads, head_dim=None, kernel_size=3, **kwargs):
+    def __init__(
+        self, num_heads: int, head_dim: int | None = None, kernel_size: int = 3, **kwargs: Any
+    ) -> None:
         super().__init__(num_heads, head_dim, **kwargs)
         check_positive(self, "kernel_size", kernel_size)
         self.kernel_size = kernel_size
 
-    def build_streams(self, input_shape):
+    def build_streams(self, input_shape: Shape) -> None:
         """Creates a convolution for each projection."""
-        self.convolutions = {}
+        self.convolutions: dict[str, CausalDepthwiseConv1D] = {}
         for name in self.projections:
             conv = CausalDepthwiseConv1D(
                 self.kernel_size, dtype=self.dtype_policy, name=f"{name}_conv"
@@ -58,20 +71,22 @@ class MultiDConvHeadAttention(CausalSelfAttention):
             conv.build(input_shape)
             self.convolutions[name] = conv
 
-    def build_cache(self, batch_size, max_length):
+    def build_cache(self, batch_size: int | Tensor, max_length: int | Tensor) -> Cache:
         """Returns an empty cache for `max_length` positions.
 
-        Keys and values are kept after the convolutions. The inputs of the convolutions are kept
-        too, indexed by position plus `kernel_size - 1`, so that the positions before the first are
-        there, as zeros: decoding may go on from any position already seen.
+        Keys and values are kept after the convolutions. The inputs of the convolutions are kept as
+        well, by position, after zeros for the positions before the first. Decoding may therefore
+        continue at any position already seen.
         """
         channels = self.num_heads * self._head_dim
         shape = (batch_size, max_length + self.kernel_size - 1, channels)
         history = {name: ops.zeros(shape, dtype=self.compute_dtype) for name in self.convolutions}
         return {**super().build_cache(batch_size, max_length), "history": history}
 
-    def transform_streams(self, streams, context):
-        """Convolves the projections, after their history where there is a cache."""
+    def transform_streams(
+        self, streams: dict[str, Tensor], context: DecoderContext
+    ) -> tuple[dict[str, Tensor], Cache]:
+        """Convolves the projections, with a cache after their earlier inputs."""
         if context.cache is None:
             ids = context.segment_ids
             return {n: self.convolutions[n](x, segment_ids=ids) for n, x in streams.items()}, None
@@ -86,52 +101,6 @@ class MultiDConvHeadAttention(CausalSelfAttention):
             convolved[name] = self.convolutions[name](stream, history=before)
         return convolved, {**context.cache, "history": histories}
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "kernel_size": self.kernel_size}
-
-
-def _layer(arguments):
-    options = ("num_heads", "head_dim", "shared_query_key", "initializer_scale")
-    if arguments["kernel_size"] is None:
-        return CausalSelfAttention, pick(arguments, *options)
-    return MultiDConvHeadAttention, pick(arguments, *options, "kernel_size")
-
-
-def _streams(arguments):
-    """Returns the projections that are convolved, with the letters of Mesh TensorFlow."""
-    if arguments["kernel_size"] is None:
-        return {}
-    if arguments["shared_query_key"]:
-        return {"query_key": "qk", "value": "v"}
-    return {"query": "q", "key": "k", "value": "v"}
-
-
-def _taps(arguments):
-    return {
-        f"{stream}_conv/tap_{shift}": f"{letter}_dconv/conv_{shift}"
-        for stream, letter in _streams(arguments).items()
-        for shift in range(arguments["kernel_size"])
-    }
-
-
-def _mesh(arguments):
-    if arguments["kernel_size"] is None and not arguments["shared_query_key"]:
-        return MeshVariables("SelfAttention", MESH_PROJECTIONS)
-    shared = {"query_key/kernel": "q", "query/kernel": "q_solo_project/kernel"}
-    names = {**MESH_PROJECTIONS, **(shared if arguments["shared_query_key"] else {})}
-    return MeshVariables("MDHA", {**names, **_taps(arguments)})
-
-
-ATTENTION = register_sublayer(
-    Sublayer(
-        name="attention",
-        layer=_layer,
-        cost=lambda a: attention_cost(
-            a["hidden_dim"], a["num_heads"], a["head_dim"], a["kernel_size"], a["shared_query_key"]
-        ),
-        axes=lambda a: {**attention_axes(a), **{path: ("heads",) for path in _taps(a)}},
-        num_heads=lambda a: a["num_heads"],
-        mesh=_mesh,
-    )
-)

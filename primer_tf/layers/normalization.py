@@ -1,4 +1,6 @@
-"""The normalizations a decoder can be built with, by name."""
+"""The normalizations of a decoder, by name."""
+
+from typing import Any
 
 import keras
 
@@ -12,7 +14,7 @@ NORMALIZATIONS = {
 }
 
 
-def make_normalization(kind, **kwargs):
+def make_normalization(kind: str, **kwargs: Any) -> keras.layers.Layer:
     """Returns a normalization layer over the last axis, with T5's epsilon of 1e-6.
 
     Args:
@@ -23,7 +25,7 @@ def make_normalization(kind, **kwargs):
         A Keras layer.
 
     Raises:
-        ValueError: `kind` is none of these.
+        ValueError: `kind` is unknown.
     """
     if kind not in NORMALIZATIONS:
         raise ValueError(

@@ -1,38 +1,43 @@
 """Gradient checkpointing of a Keras layer that draws random numbers or adds losses."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from primer_tf._compat import get_stateless_scope, in_stateless_scope
+from primer_tf.types import Tensor
 
 
-def rematerialize(layer, function):
-    """Returns `function` with activations that its gradient computes again instead of keeping.
+def rematerialize(
+    layer: keras.layers.Layer, function: Callable[..., Tensor]
+) -> Callable[..., tuple[Tensor, list[Tensor]]]:
+    """Returns `function` with a gradient that recomputes its activations instead of keeping them.
 
-    `keras.remat` does that for functions without state. Here each of the two computations starts
-    from the same state of the random generators, which afterwards are as if there had been one; and
-    losses that are added inside come out, for else they would belong to a computation that is gone.
+    `keras.remat` does this for functions without state. Here both computations start from the same
+    state of the random generators, which ends as after one computation. Losses that are added
+    inside are returned, because they would otherwise belong to a computation that is discarded.
 
     Args:
-        layer: The layer that `function` calls. Its variables may be used inside, but of those only
-            the states of random generators may change.
-        function: From tensors to a tensor. Whatever else needs a gradient must be among its
-            arguments: TensorFlow forgets what is captured.
+        layer: The layer that `function` calls. Of its variables, only the states of random
+            generators may change.
+        function: A function from tensors to a tensor. All tensors that need a gradient must be
+            arguments, because TensorFlow gives captured ones none.
 
     Returns:
-        A function from the same tensors to `(tensor, losses)`; `losses` is the list of what was
+        A function from the same tensors to `(tensor, losses)`, where `losses` are those that were
         added by `add_loss` inside.
     """
     weights = {id(weight) for weight in layer.weights}
     states = [v for v in layer.variables if id(v) not in weights]
 
-    # On JAX, where `fit` gives variables their values by such a scope, those hold inside too.
+    # On JAX, `fit` gives variables their values in such a scope, and they must hold inside too.
     outer = []
     if in_stateless_scope():
         values = [(v, get_stateless_scope().get_current_value(v)) for v in layer.weights]
         outer = [(v, value) for v, value in values if value is not None]
 
-    def rematerialized(*tensors):
+    def rematerialized(*tensors: Tensor) -> tuple[Tensor, list[Tensor]]:
         mapping = [*outer, *((state, ops.copy(state)) for state in states)]
 
         def stateless(*tensors):

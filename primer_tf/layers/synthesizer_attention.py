@@ -1,56 +1,71 @@
 """Self-attention with a learned matrix over positions, of the Synthesizer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf.layers.causal_self_attention import (
-    MESH_PROJECTIONS,
     CausalSelfAttention,
-    attention_axes,
-    attention_cost,
 )
+from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive
-from primer_tf.layers.sublayer import MeshVariables, Sublayer, pick, register_sublayer
 from primer_tf.layers.t5_relative_position_bias import skew_distances
+from primer_tf.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class SynthesizerAttention(CausalSelfAttention):
     """Random Synthesizer plus dot-product attention (Tay et al. 2020, section 3.2).
 
-    `CausalSelfAttention` whose scores are `Q K^T + R` plus the position bias. `R` is learned, one
-    matrix for each head, with a score for every pair of positions; shorter sequences use its upper
-    left corner ("random_plus" in `synthetic_attention` of `mesh_tensorflow.transformer.attention`).
+    `CausalSelfAttention` with the scores `Q K^T + R` plus the position bias. `R` is learned: for
+    each head a matrix with a score for every pair of positions. Shorter sequences use its upper
+    left corner. Source: "random_plus" in `synthetic_attention` of
+    `mesh_tensorflow.transformer.attention`.
 
     Args:
-        num_heads: Number of heads, `H`.
-        head_dim: Channels of a head, `D`. Default: the channels of `x` divided by `num_heads`.
-        max_length: Positions that `R` has, `L`; Mesh TensorFlow always has 512.
+        num_heads: Number of heads, `H`, at least 1.
+        head_dim: Channels of a head, `D`, at least 1. Defaults to the channels of `x` divided by
+            `num_heads`.
+        max_length: Number of positions of `R`, `L`, at least 1. Defaults to 512, the only value in
+            Mesh TensorFlow.
         **kwargs: Arguments of `CausalSelfAttention`.
 
     Call arguments:
-        x: `[B, T, C]`, `T` at most `L`.
-        position_bias, padding_mask, segment_ids, cache, cache_update_index, context: As those of
-            `CausalSelfAttention`. With `segment_ids` a token still has its position in the row.
+        x: `[B, T, C]`, with `T` at most `L`.
+        position_bias: `[H, R]` or `[H, T, S]`, as in `PositionMixingLayer`. Defaults to no bias.
+        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros and never
+            attended to. Defaults to all real.
+        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. `R` is indexed by the position
+            in the row, not in the segment. Defaults to one segment.
+        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
+        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+            Defaults to 0.
+        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
     Returns:
         `[B, T, C]`, and with a cache also the updated cache.
 
     Raises:
-        ValueError: More than `L` positions; else as `CausalSelfAttention`.
+        ValueError: There are more than `L` positions, a size is below 1, `x` has the wrong rank, or
+            `num_heads` does not divide the channels and `head_dim` is not given.
 
     Example:
 
-    >>> SynthesizerAttention(num_heads=8)(keras.random.normal((2, 5, 512))).shape
+    >>> layer = SynthesizerAttention(num_heads=2, max_length=16)
+    >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
     """
 
-    def __init__(self, num_heads, head_dim=None, max_length=512, **kwargs):
+    def __init__(
+        self, num_heads: int, head_dim: int | None = None, max_length: int = 512, **kwargs: Any
+    ) -> None:
         super().__init__(num_heads, head_dim, **kwargs)
         check_positive(self, "max_length", max_length)
         self.max_length = max_length
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the projections for `C` channels, and `R`, `[L, H, L]`."""
         super().build(input_shape)
         self.synthetic_scores = self.add_weight(
@@ -59,7 +74,9 @@ class SynthesizerAttention(CausalSelfAttention):
             initializer="glorot_uniform",
         )
 
-    def score_bias(self, context, query_length, key_length):
+    def score_bias(
+        self, context: DecoderContext, query_length: int | Tensor, key_length: int | Tensor
+    ) -> Tensor:
         """Returns `R` plus the position bias, `[H, T, S]`."""
         if isinstance(key_length, int) and key_length > self.max_length:
             raise ValueError(
@@ -68,7 +85,7 @@ class SynthesizerAttention(CausalSelfAttention):
             )
         index = context.cache_update_index
         scores = at_least_float32(ops.convert_to_tensor(self.synthetic_scores))
-        # `ops.slice` complains where a Python slice of a too long sequence would just end early.
+        # `ops.slice` raises an error if the sequence is too long; indexing would not.
         shape = (query_length, self.num_heads, key_length)
         scores = ops.transpose(ops.slice(scores, (index, 0, 0), shape), (1, 0, 2))
         bias = super().score_bias(context, query_length, key_length)
@@ -78,39 +95,6 @@ class SynthesizerAttention(CausalSelfAttention):
             bias = skew_distances(bias, query_length, key_length, index)
         return scores + ops.cast(bias, scores.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), "max_length": self.max_length}
-
-
-def _check_length(arguments):
-    longest, positions = arguments["max_sequence_length"], arguments["synthesizer_length"]
-    if longest > positions:
-        raise ValueError(
-            f"`max_sequence_length` {longest} is beyond the {positions} positions for which "
-            "Synthesizer attention has learned scores (`synthesizer_length`)."
-        )
-
-
-SYNTHESIZER_ATTENTION = register_sublayer(
-    Sublayer(
-        name="synthesizer_attention",
-        layer=lambda a: (
-            SynthesizerAttention,
-            {**pick(a, "num_heads", "head_dim"), "max_length": a["synthesizer_length"]},
-        ),
-        cost=lambda a: attention_cost(
-            a["hidden_dim"],
-            a["num_heads"],
-            a["head_dim"],
-            learned_scores=a["num_heads"] * a["synthesizer_length"] ** 2,
-        ),
-        axes=lambda a: {
-            **attention_axes({"shared_query_key": False}),
-            "synthetic_scores": (None, "heads", None),
-        },
-        num_heads=lambda a: a["num_heads"],
-        check=_check_length,
-        mesh=lambda a: MeshVariables("Synthesizer", {**MESH_PROJECTIONS, "synthetic_scores": "R"}),
-    )
-)

@@ -1,48 +1,58 @@
 """T5's bucketed relative position bias."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive
+from primer_tf.types import Config, DType, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class T5RelativePositionBias(Layer):
-    """A learned bias per head and distance bucket, added to the attention scores.
+    """A learned bias of the attention scores for each head and distance bucket.
 
-    Distances `d = query position - key position` below half the buckets have a bucket each; longer
-    ones share buckets that widen logarithmically up to `max_distance`; keys in the future share
-    bucket 0, which a causal mask hides. Source: `_relative_position_bucket`, unidirectional, in
-    `mesh_tensorflow.transformer.transformer_layers`.
+    The distance is `d = query position - key position`. Distances below half the number of buckets
+    have a bucket each. Longer ones share buckets that widen logarithmically up to `max_distance`.
+    Keys in the future share bucket 0, which a causal mask hides. Source: the unidirectional
+    `_relative_position_bucket` of `mesh_tensorflow.transformer.transformer_layers`.
 
     One instance serves all layers of a decoder ("bias_shared").
 
     Args:
-        num_heads: Number of attention heads, `H`.
-        num_buckets: Number of distance buckets.
-        max_distance: Distance from which on all keys share the last bucket.
+        num_heads: Number of attention heads, `H`, at least 1.
+        num_buckets: Number of distance buckets, at least 1. Defaults to 32.
+        max_distance: Distance from which on all keys share the last bucket, above
+            `num_buckets / 2`. Defaults to 128.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         query_length: Number of queries, `T`.
-        key_length: Number of keys, `S`; they stand at positions `0 .. S - 1`.
-        offset: Position of the first query.
+        key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
+        offset: Position of the first query. Defaults to 0.
 
     Returns:
         `[H, T, S]`.
 
+    Raises:
+        ValueError: A size is below 1, or `max_distance` is too small.
+
     Example:
 
-    >>> T5RelativePositionBias(num_heads=8)(query_length=512, key_length=512).shape
+    >>> tuple(T5RelativePositionBias(num_heads=2)(query_length=4, key_length=4).shape)
+    (2, 4, 4)
     """
 
-    def __init__(self, num_heads, num_buckets=32, max_distance=128, **kwargs):
+    def __init__(
+        self, num_heads: int, num_buckets: int = 32, max_distance: int = 128, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_positive(self, "num_heads", num_heads)
         check_positive(self, "num_buckets", num_buckets)
+        check_positive(self, "max_distance", max_distance)
         if max_distance <= num_buckets // 2:
             raise ValueError(
                 f"T5RelativePositionBias needs `max_distance` above num_buckets / 2 = "
@@ -52,7 +62,7 @@ class T5RelativePositionBias(Layer):
         self.num_buckets = num_buckets
         self.max_distance = max_distance
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         """Creates the table of biases."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -60,8 +70,8 @@ class T5RelativePositionBias(Layer):
             initializer="glorot_uniform",
         )
 
-    def bucket(self, distance):
-        """Returns the bucket of each distance, both integer tensors of one shape."""
+    def bucket(self, distance: Tensor) -> Tensor:
+        """Returns the bucket of each distance: integers of the same shape."""
         exact = self.num_buckets // 2
         distance = ops.maximum(distance, 0)
         ratio = ops.cast(ops.maximum(distance, exact), "float32") / exact
@@ -70,27 +80,37 @@ class T5RelativePositionBias(Layer):
         wide = ops.minimum(wide, self.num_buckets - 1)
         return ops.where(ops.less(distance, exact), distance, wide)
 
-    def by_distance(self):
-        """Returns the biases of the distances `0 .. max_distance`, `[H, max_distance + 1]`.
+    def by_distance(self) -> Tensor:
+        """Returns the biases of the distances 0 to `max_distance`, `[H, max_distance + 1]`.
 
-        Longer distances have the last one. `skew_distances` turns them into a matrix.
+        Longer distances have the last bias. `skew_distances` turns the biases into a matrix.
         """
         distances = ops.arange(self.max_distance + 1, dtype="int32")
         one_hot = ops.one_hot(self.bucket(distances), self.num_buckets, dtype=self.compute_dtype)
         table = ops.cast(self.embeddings, self.compute_dtype)
         return ops.matmul(table, ops.transpose(one_hot))
 
-    def call(self, query_length, key_length, offset=0):
+    def call(
+        self,
+        query_length: int | Tensor,
+        key_length: int | Tensor,
+        offset: int | Tensor = 0,
+    ) -> Tensor:
         """Returns the biases of all queries against all keys."""
         return skew_distances(self.by_distance(), query_length, key_length, offset)
 
-    def compute_output_spec(self, query_length, key_length, offset=0):
+    def compute_output_spec(
+        self,
+        query_length: int | Tensor,
+        key_length: int | Tensor,
+        offset: int | Tensor = 0,
+    ) -> keras.KerasTensor:
         """Returns the spec of `[H, T, S]`."""
         return keras.KerasTensor(
             (self.num_heads, query_length, key_length), dtype=self.compute_dtype
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),
@@ -100,15 +120,20 @@ class T5RelativePositionBias(Layer):
         }
 
 
-def skew_distances(distance_bias, query_length, key_length, offset=0):
-    """Lays biases by distance out as a matrix of queries against keys.
+def skew_distances(
+    distance_bias: Tensor,
+    query_length: int | Tensor,
+    key_length: int | Tensor,
+    offset: int | Tensor = 0,
+) -> Tensor:
+    """Turns biases by distance into a matrix of queries against keys.
 
     Args:
-        distance_bias: `[H, R]`; distances from `R` on have the last bias, keys in the future the
-            first.
+        distance_bias: `[H, R]`. Distances from `R` on have the last bias, keys in the future have
+            the first.
         query_length: Number of queries, `T`.
-        key_length: Number of keys, `S`; they stand at positions `0 .. S - 1`.
-        offset: Position of the first query.
+        key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
+        offset: Position of the first query. Defaults to 0.
 
     Returns:
         `[H, T, S]`.
@@ -117,14 +142,15 @@ def skew_distances(distance_bias, query_length, key_length, offset=0):
         distances = offset - ops.arange(key_length, dtype="int32")
         distances = ops.clip(distances, 0, distance_bias.shape[1] - 1)
         return ops.take(distance_bias, distances, axis=1)[:, None]
-    # All distances once, from the largest to the smallest: row t is the window of S of them that
-    # starts at T - 1 - t. Repeating rows that are one longer than the rows they are cut into shifts
-    # each by one: no gather of a matrix, hence no scatter in the gradient.
+    # With all distances in one row, from the largest to the smallest, row t of the matrix is the
+    # window of S of them that starts at T - 1 - t. Repeating that row, and cutting the result into
+    # rows that are shorter by one, shifts each by one. There is no gather of a matrix, and so no
+    # scatter in the gradient.
     (heads, num_distances), count = distance_bias.shape, query_length + key_length - 1
     one_hot = _one_hot(offset + query_length, count, num_distances, distance_bias.dtype)
     window = ops.matmul(distance_bias, ops.transpose(one_hot))
-    # With a power of two the compiler, which computes each bias again wherever it is used, has no
-    # divisions to do.
+    # The compiler computes each bias again wherever it is used; with a power of two this takes no
+    # divisions.
     period = 2 ** count.bit_length() if isinstance(count, int) else count + 1
     padded = ops.pad(window, ((0, 0), (0, period - count)))
     repeated = ops.tile(padded, (1, query_length))[:, : query_length * (period - 1)]
@@ -132,13 +158,13 @@ def skew_distances(distance_bias, query_length, key_length, offset=0):
     return rows[:, :, query_length - 1 : count]
 
 
-def unskew_distances(matrix, offset, num_distances):
-    """Sums a matrix over queries and keys of the same distance: `skew_distances` transposed.
+def unskew_distances(matrix: Tensor, offset: int | Tensor, num_distances: int) -> Tensor:
+    """Sums a matrix over queries and keys of the same distance: the transpose of `skew_distances`.
 
     Args:
         matrix: `[H, T, S]`.
         offset: Position of the first query.
-        num_distances: `R`.
+        num_distances: Number of distances, `R`.
 
     Returns:
         `[H, R]`.
@@ -152,7 +178,7 @@ def unskew_distances(matrix, offset, num_distances):
     return ops.matmul(window, _one_hot(offset + query_length, count, num_distances, matrix.dtype))
 
 
-def _one_hot(stop, count, num_distances, dtype):
-    """Returns the distances `stop - 1, stop - 2, ...`, cut to those there are, `[count, R]`."""
+def _one_hot(stop: int | Tensor, count: int | Tensor, num_distances: int, dtype: DType) -> Tensor:
+    """Returns the distances `stop - 1, stop - 2, ...`, clipped to 0 and `R - 1`, `[count, R]`."""
     distances = ops.clip(stop - 1 - ops.arange(count, dtype="int32"), 0, num_distances - 1)
     return ops.one_hot(distances, num_distances, dtype=dtype)

@@ -1,11 +1,14 @@
-"""Whether XLA compiles what is being traced: some formulas have a form that only XLA makes fast."""
+"""Whether XLA compiles the code that is being traced.
+
+Some formulas have a form that is fast only with XLA.
+"""
 
 import keras
 
 from primer_tf._compat import in_xla_context
 
 
-def compiled_by_xla():
+def compiled_by_xla() -> bool:
     """Returns true on JAX, and on TensorFlow inside a function with `jit_compile=True`."""
     if keras.backend.backend() == "tensorflow":
         return in_xla_context()

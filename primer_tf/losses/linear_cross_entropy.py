@@ -1,33 +1,40 @@
-"""Softmax cross-entropy straight from hidden states, without logits of all tokens at once."""
+"""Softmax cross-entropy of hidden states, without holding the logits of all tokens."""
+
+from collections.abc import Callable
 
 from keras import ops
 
 from primer_tf.layers.precision import at_least_float32, float32_or_wider
+from primer_tf.types import Tensor
 
-# Logits held at once: 128 MiB in float32, enough rows for the matrix products to run at full speed.
+# Logits held at a time: 128 MiB in float32, enough rows for matrix products at full speed.
 CHUNK_ELEMENTS = 2**25
 
 
-def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
+def softmax_cross_entropy(
+    logits: Tensor, targets: Tensor, z_loss: float = 0.0, label_smoothing: float = 0.0
+) -> Tensor:
     """Returns the cross-entropy of every token in nats.
 
-    With `logZ` the log of the softmax's normalizer, a token costs `logZ - sum_v t[v] logit[v] +
-    z_loss * logZ^2`. The target distribution `t` is one at the target but for `label_smoothing`,
-    which is spread evenly over the vocabulary. Source: `softmax_cross_entropy_with_logits` and
-    `Unitransformer._call_internal` of Mesh TensorFlow.
+    With `logZ` the log of the softmax's normalizer, the loss of a token is
+    `logZ - sum_v t[v] logit[v] + z_loss * logZ^2`. The target distribution `t` gives
+    `1 - label_smoothing` to the target and spreads `label_smoothing` evenly over the vocabulary.
+    Source: `softmax_cross_entropy_with_logits` and `Unitransformer._call_internal` of Mesh
+    TensorFlow.
 
     Args:
         logits: `[..., V]`.
         targets: `[...]` integers.
-        z_loss: Factor of the z-loss, which keeps `logZ` near zero.
-        label_smoothing: Share of the target distribution that is spread evenly.
+        z_loss: Factor of the z-loss, which keeps `logZ` near zero. Defaults to 0.
+        label_smoothing: Share of the target distribution that is spread evenly over the vocabulary,
+            from 0 to 1. Defaults to 0.
 
     Returns:
-        `[...]`, in float32 or wider; not a number where the target is none of the `V` classes.
+        `[...]`, in float32 or wider; NaN where the target is none of the `V` classes.
     """
     logits = at_least_float32(logits)
     targets = ops.cast(targets, "int32")
-    # A comparison, because the gradient of a gather is a scatter, which is slow.
+    # A comparison and not a gather, whose gradient would be a slow scatter.
     classes = ops.arange(logits.shape[-1], dtype="int32")
     is_target = ops.equal(classes, targets[..., None])
     target_logit = ops.sum(ops.where(is_target, logits, _number(0.0, logits)), axis=-1)
@@ -36,48 +43,52 @@ def softmax_cross_entropy(logits, targets, z_loss=0.0, label_smoothing=0.0):
     return _only_of_classes(losses, targets, logits.shape[-1])
 
 
-def without_weightless(targets, weights):
-    """Returns the targets with class 0 where the weight is zero: any number may stand there.
+def without_weightless(targets: Tensor, weights: Tensor) -> Tensor:
+    """Returns the targets with class 0 where the weight is zero.
 
     Args:
-        targets: `[...]` integers.
-        weights: Numbers of a shape that can be broadcast to theirs.
+        targets: `[...]` integers; any number is allowed where the weight is zero.
+        weights: Weights that can be broadcast to the shape of `targets`.
+
+    Returns:
+        `[...]` integers.
     """
     return ops.where(ops.equal(weights, 0), ops.zeros_like(targets), targets)
 
 
 def linear_cross_entropy(
-    hidden_states,
-    embeddings,
-    targets,
-    weights,
-    z_loss=0.0,
-    label_smoothing=0.0,
-    chunk_elements=None,
-):
+    hidden_states: Tensor,
+    embeddings: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+    chunk_elements: int | None = None,
+) -> Tensor:
     """Sums `softmax_cross_entropy(hidden_states @ embeddings^T, targets)` over weighted tokens.
 
-    The tokens are taken a chunk at a time, and the gradients are made beside the loss, while a
-    chunk's logits exist: no more than a chunk of `[N, V]` is ever held, and no product is computed
-    twice. Differentiable in `hidden_states` and `embeddings`, once.
+    Tokens are processed in chunks, and the gradients are computed together with the loss, while the
+    logits of a chunk exist. No more than a chunk of `[N, V]` is ever held, and no product is
+    computed twice. The result can be differentiated once, in `hidden_states` and `embeddings`.
 
     Args:
         hidden_states: `[N, C]`.
-        embeddings: `[V, C]`, in float32 or wider; the products run in the type of `hidden_states`.
-        targets: `[N]` integers; any number where the weight is zero.
+        embeddings: `[V, C]`, in float32 or wider. Products run in the dtype of `hidden_states`.
+        targets: `[N]` integers; any number is allowed where the weight is zero.
         weights: `[N]`, zero on padding.
-        z_loss: Factor of the z-loss.
-        label_smoothing: Share of the target distribution that is spread evenly.
-        chunk_elements: Logits held at once; fewer take less memory and a little more time.
-            Default: `CHUNK_ELEMENTS`.
+        z_loss: Factor of the z-loss. Defaults to 0.
+        label_smoothing: Share of the target distribution that is spread evenly over the vocabulary,
+            from 0 to 1. Defaults to 0.
+        chunk_elements: Number of logits held at a time; fewer take less memory and a little more
+            time. Defaults to `CHUNK_ELEMENTS`.
 
     Returns:
-        `[2]`: the sum of the weighted losses, not a number where a target with weight is no class,
-        and the sum of the weights of those tokens whose target had the largest logit.
+        `[2]`: the sum of the weighted losses, NaN if a target with weight is no class, and the sum
+        of the weights of all tokens whose target has the largest logit.
     """
     classes = embeddings.shape[0]
     targets = ops.cast(without_weightless(targets, weights), "int32")
-    # A gather outside of the table is an error, a number or not a number, as the backend likes.
+    # Beyond the table, a gather raises an error or gives NaN or a number, depending on the backend.
     rows = ops.clip(targets, 0, classes - 1)
 
     @ops.custom_gradient
@@ -96,15 +107,16 @@ def linear_cross_entropy(
             )
             w = ops.cast(w, losses.dtype)
             total = total + ops.stack([ops.sum(w * losses), ops.sum(w * is_best)])
-            # d loss / d logit = softmax * (1 + 2 z_loss logZ) - t. The first term here, its factor
-            # on the small side of each product; the second outside, for all tokens together.
+            # d loss / d logit = softmax * (1 + 2 z_loss logZ) - t. The first term is added here,
+            # its factor applied to the smaller operand of each product; the second term is added
+            # after the loop, for all tokens together.
             factor = (w * (1.0 + 2.0 * z_loss * normalizer) / power_sum)[:, None]
             powers = ops.cast(powers, x.dtype)
             x_gradient = ops.cast(factor * at_least_float32(ops.matmul(powers, table)), x.dtype)
             scaled = ops.cast(factor * at_least_float32(x), x.dtype)
             product = ops.einsum("nv,nc->vc", powers, scaled)
             table_gradient = table_gradient + ops.cast(product, embeddings.dtype)
-            # In the place of the states, and tied to the table's gradient: the next chunk then
+            # Written over the states, and tied to the table's gradient, so that the next chunk
             # waits for both products of this one.
             x_gradient = x_gradient + 0.0 * ops.cast(table_gradient[0, 0], x.dtype)
             states = ops.slice_update(states, (index, 0, 0), x_gradient[None])
@@ -113,7 +125,7 @@ def linear_cross_entropy(
         w = ops.cast(weights, embeddings.dtype)[:, None]
         x = ops.cast(hidden_states, embeddings.dtype)
         at_target = (1.0 - label_smoothing) * w
-        # Not from zeros, which TensorFlow would hold forever as a constant of this size.
+        # The sum does not start from zeros, which TensorFlow would keep as a constant of this size.
         at_targets = ops.segment_sum(-at_target * x, rows, num_segments=classes)
         start = (ops.zeros((2,), dtype=float32_or_wider(hidden)), hidden, at_targets)
         total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
@@ -136,24 +148,32 @@ def linear_cross_entropy(
 
         return total, gradients
 
-    # A variable would be taken for one that the function itself uses; its value is not.
+    # The value and not the variable, which would be taken for one that the function itself uses.
     return sums(hidden_states, ops.reshape(embeddings, embeddings.shape))
 
 
-def token_losses(logits_of, hidden_states, targets, classes, z_loss=0.0, label_smoothing=0.0):
-    """Losses token by token, without holding all logits and without a gradient.
+def token_losses(
+    logits_of: Callable[[Tensor], Tensor],
+    hidden_states: Tensor,
+    targets: Tensor,
+    classes: int,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> list[Tensor]:
+    """Returns the loss of each token, without holding all logits and without a gradient.
 
     Args:
         logits_of: Function from hidden states, `[n, C]`, to logits, `[n, V]`.
         hidden_states: `[N, C]`.
         targets: `[N]` integers.
         classes: Number of classes, `V`.
-        z_loss: Factor of the z-loss.
-        label_smoothing: Share of the target distribution that is spread evenly.
+        z_loss: Factor of the z-loss. Defaults to 0.
+        label_smoothing: Share of the target distribution that is spread evenly over the vocabulary,
+            from 0 to 1. Defaults to 0.
 
     Returns:
-        `([N], [N])`: the `softmax_cross_entropy`, and one where the target had the largest logit
-        (of equal ones the first), else zero.
+        `[losses, correct]`, both `[N]`: the `softmax_cross_entropy`, and 1 where the target has the
+        largest logit (the first of equal ones), else 0.
     """
     targets = ops.cast(targets, "int32")
     _, chunks = _chunks((hidden_states, targets), classes)
@@ -169,8 +189,10 @@ def token_losses(logits_of, hidden_states, targets, classes, z_loss=0.0, label_s
     return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, chunks)]
 
 
-def _chunks(arrays, classes, chunk_elements=None):
-    """Returns the number of chunks, and the arrays as `[chunks, tokens, ...]`, zeros at the end."""
+def _chunks(
+    arrays: tuple[Tensor, ...], classes: int, chunk_elements: int | None = None
+) -> tuple[int | Tensor, tuple[Tensor, ...]]:
+    """Returns the number of chunks, and the arrays as `[chunks, tokens, ...]`, padded by zeros."""
     tokens = ops.shape(arrays[0])[0]
     largest = max(1, (chunk_elements or CHUNK_ELEMENTS) // classes)
     count = -(-tokens // largest)
@@ -180,11 +202,22 @@ def _chunks(arrays, classes, chunk_elements=None):
     return count, tuple(ops.reshape(x, (count, length, *x.shape[1:])) for x in padded)
 
 
-def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
-    """Returns losses, log normalizers, one where the target's logit is the largest, the powers
-    `exp(logit - largest logit)`, `[N, V]`, and their sums.
+def _chunk_losses(
+    x: Tensor,
+    table: Tensor,
+    table_sum: Tensor,
+    target: Tensor,
+    z_loss: float,
+    label_smoothing: float,
+) -> tuple[Tensor, ...]:
+    """Returns the losses of a chunk of tokens, and what their gradients need.
 
-    Not to be differentiated.
+    It is not to be differentiated.
+
+    Returns:
+        `(losses, normalizer, is_best, powers, power_sum)`: the losses, the logs of the normalizers,
+        1 where the target has the largest logit, `exp(logit - largest logit)`, `[N, V]`, and the
+        sums of that over the classes.
     """
     product = ops.einsum("nc,vc->nv", x, table)
     logits = at_least_float32(product)
@@ -204,12 +237,18 @@ def _chunk_losses(x, table, table_sum, target, z_loss, label_smoothing):
     losses = _only_of_classes(losses, target, classes)
     if product.dtype == logits.dtype:
         is_best = ops.greater_equal(target_logit, largest)
-    else:  # In half precision equal logits are common; the first counts. This takes longer.
+    else:  # In half precision equal logits are common, and the first counts. This takes longer.
         is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
     return losses, normalizer, ops.cast(is_best, logits.dtype), powers, power_sum
 
 
-def _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing):
+def _losses(
+    normalizer: Tensor,
+    target_logit: Tensor,
+    mean_logit: Tensor,
+    z_loss: float,
+    label_smoothing: float,
+) -> Tensor:
     losses = normalizer - (1.0 - label_smoothing) * target_logit
     if label_smoothing:
         losses = losses - label_smoothing * mean_logit
@@ -218,11 +257,12 @@ def _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing):
     return losses
 
 
-def _only_of_classes(losses, targets, classes):
+def _only_of_classes(losses: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Returns the losses, NaN where the target is no class."""
     is_class = ops.logical_and(ops.greater_equal(targets, 0), ops.less(targets, classes))
     return ops.where(is_class, losses, _number(float("nan"), losses))
 
 
-def _number(value, like):
-    # A number of Python's would turn float64 into float32 on PyTorch.
+def _number(value: float, like: Tensor) -> Tensor:
+    # On PyTorch, a Python number would turn float64 into float32.
     return ops.cast(value, like.dtype)

@@ -1,62 +1,69 @@
 """The training loss of a language model."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from primer_tf._compat import squeeze_or_expand_to_same_rank
 from primer_tf.losses.linear_cross_entropy import softmax_cross_entropy, without_weightless
+from primer_tf.types import Config, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class NextTokenLoss(keras.losses.Loss):
     """Cross-entropy of the next token in nats, averaged over token weights, with z-loss.
 
-    With `logZ` the log of the softmax's normalizer, a token costs `logZ - logit[target] +
-    z_loss * logZ^2` (`softmax_cross_entropy_with_logits` of Mesh TensorFlow). The z-loss keeps
-    `logZ` near zero; T5 trains with 1e-4.
+    With `logZ` the log of the softmax's normalizer, the loss of a token is
+    `logZ - logit[target] + z_loss * logZ^2` (`softmax_cross_entropy_with_logits` of Mesh
+    TensorFlow). The z-loss keeps `logZ` near zero; T5 trains with a factor of 1e-4.
 
-    A `PrimerCausalLM` compiled with this loss computes it without ever holding all logits.
+    A `PrimerCausalLM` that is compiled with this loss computes it without holding all logits.
 
     Args:
-        z_loss: Factor of the z-loss.
-        label_smoothing: Share of the target distribution that is spread evenly over the vocabulary.
-        name: Name of the loss.
-        reduction: `keras.losses.Loss` reduction; the default divides by the sum of the weights.
+        z_loss: Factor of the z-loss. Defaults to 0.
+        label_smoothing: Share of the target distribution that is spread evenly over the vocabulary,
+            from 0 to 1. Defaults to 0.
+        name: Name of the loss. Defaults to `"loss"`.
+        reduction: A reduction of `keras.losses.Loss`. Defaults to `"mean_with_sample_weight"`,
+            which divides by the sum of the weights.
         **kwargs: Arguments of `keras.losses.Loss`.
 
     Call arguments:
-        y_true: `[B, T]` integers.
-        y_pred: Logits `[B, T, V]`.
-        sample_weight: `[B, T]`; zero on padding. Optional.
+        y_true: `[B, T]` integers, the labels; any number is allowed where the weight is zero.
+        y_pred: `[B, T, V]`, the logits.
+        sample_weight: `[B, T]`, zero on padding. Defaults to ones.
 
     Returns:
-        Scalar; not a number if a label with weight is none of the `V` classes. A label without
-        weight may be any number.
+        Scalar, NaN if a label with weight is none of the `V` classes.
 
     Raises:
-        ValueError: The shapes of `y_true` and `y_pred` do not go together.
+        ValueError: The shapes of `y_true` and `y_pred` do not match.
 
     Example:
 
-    >>> NextTokenLoss()(keras.ops.zeros((2, 5), "int32"), keras.ops.zeros((2, 5, 100)))  # log 100
+    >>> loss = NextTokenLoss()
+    >>> labels, logits = keras.ops.zeros((2, 5), "int32"), keras.ops.zeros((2, 5, 100))
+    >>> round(float(loss(labels, logits)), 4)  # log(100)
+    4.6052
     """
 
     def __init__(
         self,
-        z_loss=0.0,
-        label_smoothing=0.0,
-        name="loss",
-        reduction="mean_with_sample_weight",
-        **kwargs,
-    ):
-        # Keras converts the labels to this type as well: half precision would change them.
+        z_loss: float = 0.0,
+        label_smoothing: float = 0.0,
+        name: str = "loss",
+        reduction: str = "mean_with_sample_weight",
+        **kwargs: Any,
+    ) -> None:
+        # Keras converts the labels to this dtype as well, and half precision would change them.
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.floatx())
         dtype = "float64" if policy.compute_dtype == "float64" else "float32"
         super().__init__(name=name, reduction=reduction, dtype=dtype, **kwargs)
         self.z_loss = z_loss
         self.label_smoothing = label_smoothing
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """Returns the loss, reduced."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
@@ -67,7 +74,7 @@ class NextTokenLoss(keras.losses.Loss):
                 y_true = without_weightless(*squeeze_or_expand_to_same_rank(y_true, weights))
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of every token, `[B, T]`."""
         pairs = zip(y_true.shape, y_pred.shape, strict=False)
         if len(y_true.shape) != len(y_pred.shape) - 1 or any(
@@ -79,7 +86,7 @@ class NextTokenLoss(keras.losses.Loss):
             )
         return softmax_cross_entropy(y_pred, y_true, self.z_loss, self.label_smoothing)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             **super().get_config(),

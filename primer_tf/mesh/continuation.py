@@ -1,45 +1,48 @@
-"""What T5's mode `eval` evaluates a language model on: continuing texts of a task."""
+"""Data for T5's `eval` mode: texts of a task, each split into a prompt and its continuation."""
 
 import functools
+from collections.abc import Callable, Mapping
 
 import gin
 import seqio
 import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer.dataset import EvalDataset
+from seqio import Task
 
 from primer_tf.errors import UserError
 
 
 @gin.configurable(module="primer_tf.mesh")
 def continuation_dataset_fn(
-    sequence_length,
-    dataset_split,
-    vocabulary=None,
-    mixture_or_task_name=gin.REQUIRED,
-    num_examples=-1,
-):
+    sequence_length: Mapping[str, int],
+    dataset_split: str,
+    vocabulary: object = None,
+    mixture_or_task_name: str = gin.REQUIRED,
+    num_examples: int = -1,
+) -> list[EvalDataset]:
     """Returns a task's texts as prompts to continue; a value for `utils.run.eval_dataset_fn`.
 
-    T5 evaluates text decoded from `inputs` against `targets_pretokenized`; language modeling tasks
-    have `targets` only. Here these are cut: the first `sequence_length["inputs"]` tokens are the
-    prompt, the next `sequence_length["targets"]` are to be found. Shorter texts are left out.
+    T5 compares the text decoded from `inputs` with `targets_pretokenized`, but language modeling
+    tasks have only `targets`. This function splits them: the first `sequence_length["inputs"]`
+    tokens are the prompt, and the next `sequence_length["targets"]` tokens are the expected
+    continuation. Shorter texts are skipped.
 
     Args:
-      sequence_length: a dictionary of the lengths of "inputs" and "targets", in tokens.
-      dataset_split: a string.
-      vocabulary: not used; tasks know theirs.
-      mixture_or_task_name: a string.
-      num_examples: how many texts of each task; all if negative.
+      sequence_length: A dictionary of the lengths of "inputs" and "targets", in tokens.
+      dataset_split: The name of the split.
+      vocabulary: Not used, because each task has its own.
+      mixture_or_task_name: The name of a SeqIO task or mixture.
+      num_examples: The number of texts from each task, or a negative number for all of them.
 
     Returns:
       A list of `EvalDataset`, one for each task.
 
     Raises:
-      UserError: if no task has that split.
+      UserError: If no task has this split.
     """
 
     def dataset_fn(task):
-        # Called once with no argument, for the texts, and once for what is decoded.
+        # T5 calls this once without arguments, for the texts, and once for the prompts to decode.
         def dataset(sequence_length=sequence_length):
             return _cut(task, dataset_split, **sequence_length).take(num_examples)
 
@@ -60,7 +63,7 @@ def continuation_dataset_fn(
     ]
 
 
-def _on_texts(metric_fn, name):
+def _on_texts(metric_fn: Callable, name: str) -> Callable:
     @functools.wraps(metric_fn)
     def checked(targets, predictions):
         if not targets:
@@ -73,8 +76,8 @@ def _on_texts(metric_fn, name):
     return checked
 
 
-def _cut(task, split, inputs, targets):
-    """Returns a data set of prompts of `inputs` tokens, each followed by `targets` tokens."""
+def _cut(task: Task, split: str, inputs: int, targets: int) -> tf.data.Dataset:
+    """Returns a dataset of prompts of `inputs` tokens and continuations of `targets` tokens."""
     decode = task.output_features["targets"].vocabulary.decode_tf
 
     def cut(example):
@@ -86,7 +89,7 @@ def _cut(task, split, inputs, targets):
             "targets_pretokenized": decode(continuation),
         }
 
-    # Every text ends with an end-of-sequence id, in the place of one token more.
+    # Every text ends with an end-of-sequence id, which takes up one more token.
     whole = inputs + targets + 1
     dataset = task.get_dataset({"targets": whole}, split=split, shuffle=False)
     return dataset.filter(lambda example: tf.equal(tf.size(example["targets"]), whole)).map(cut)

@@ -1,39 +1,46 @@
 """Beam search that continues prompts, for decoder-only models.
 
-Mesh TensorFlow's language models decode greedily or by sampling; its beam search starts from
-nothing, and is used by encoder-decoder models.
+Mesh TensorFlow's language models decode greedily or by sampling. Its beam search is made for
+encoder-decoder models and starts from an empty sequence.
 """
 
 import copy
+from collections.abc import Mapping
 
 import gin
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
+from mesh_tensorflow.transformer.transformer import Unitransformer
 
-# More than any sum of log probabilities, and still exact beside them in float32.
+# Below any sum of log probabilities, yet small enough to be added to one in float32.
 _IMPOSSIBLE = -1e9
 
 
 @gin.configurable(module="primer_tf.mesh")
 def beam_search_continuation(
-    model, features, variable_dtype, beam_size=4, alpha=0.6, decode_length=gin.REQUIRED
-):
+    model: Unitransformer,
+    features: Mapping[str, mtf.Tensor],
+    variable_dtype: mtf.VariableDType,
+    beam_size: int = 4,
+    alpha: float = 0.6,
+    decode_length: int = gin.REQUIRED,
+) -> mtf.Tensor:
     """Continues each prompt with the best beam; a value for `utils.run.predict_fn`.
 
-    The search runs over prompt and continuation with the prompt's tokens forced, so prompts of
-    different lengths share a batch, and layers need no state but their own.
+    The search covers prompt and continuation and forces the prompt's tokens. Prompts of different
+    lengths can therefore share a batch, and the layers need no additional state.
 
     Args:
-      model: a `transformer.Unitransformer`.
-      features: a dictionary whose `"inputs"` is an int32 Tensor `[batch, length]` of prompts,
+      model: A `transformer.Unitransformer`.
+      features: A dictionary whose `"inputs"` is an int32 Tensor `[batch, length]` of prompts,
         padded with zeros.
-      variable_dtype: an `mtf.VariableDType`.
-      beam_size: an integer.
-      alpha: a float, the exponent of the length penalty.
-      decode_length: an integer, how many tokens to add at most.
+      variable_dtype: An `mtf.VariableDType`.
+      beam_size: The number of beams, 4 by default.
+      alpha: The exponent of the length penalty, 0.6 by default.
+      decode_length: The largest number of tokens to add.
 
     Returns:
-      An int32 Tensor `[batch, decode_length]`: the continuations alone.
+      An int32 Tensor `[batch, decode_length]`: the continuations without their prompts.
     """
     length_name = features["inputs"].shape.dims[-1].name
     prompts = mtf.pad(features["inputs"], [0, decode_length], length_name)
@@ -50,8 +57,8 @@ def beam_search_continuation(
     return mtf.slice(continuations, 0, decode_length, length_name)
 
 
-def forcing(model, prompts):
-    """Returns `model` with every decoding step inside a prompt made certain of its next token."""
+def forcing(model: Unitransformer, prompts: mtf.Tensor) -> Unitransformer:
+    """Returns a copy of `model` that decodes the tokens of the prompts where there are any."""
     call = model._call_internal
     length = prompts.shape.dims[-1]
 

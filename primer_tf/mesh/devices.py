@@ -1,15 +1,15 @@
-"""Names of the devices that a mesh is laid out over."""
+"""Names of the devices of a mesh."""
 
 import gin
 
 
 @gin.configurable(module="primer_tf.mesh")
-def mesh_devices(mesh_shape=gin.REQUIRED, kind="cpu"):
+def mesh_devices(mesh_shape: str = gin.REQUIRED, kind: str = "cpu") -> list[str]:
     """Returns one device for each part of a mesh; a value for `utils.run.mesh_devices`.
 
     Args:
-      mesh_shape: a string as `utils.run.mesh_shape` takes it, such as `"batch:2,model:2"`.
-      kind: `"cpu"` or `"gpu"`.
+      mesh_shape: The value of `utils.run.mesh_shape`, such as `"batch:2,model:2"`.
+      kind: The kind of device, `"cpu"` (the default) or `"gpu"`.
     """
     import mesh_tensorflow as mtf
 

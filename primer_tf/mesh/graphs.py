@@ -1,4 +1,6 @@
-"""Builds the model that gin files describe, without data, session or memory for its weights."""
+"""Builds the model described by gin files, without data, a session or memory for its weights."""
+
+from collections.abc import Iterable
 
 import gin
 import mesh_tensorflow as mtf
@@ -6,41 +8,45 @@ import pkg_resources
 import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer import transformer, utils
 
+from primer_tf.types import StrPath
+
 # T5's 32,000 pieces and 100 sentinels; the embedding is padded to a multiple of 128.
 VOCABULARY_SIZE = 32100
 
 
-def parse(*files, bindings=()):
-    """Clears gin and parses Mesh TensorFlow's defaults, then files, then bindings.
+def parse(*files: StrPath, bindings: Iterable[str] = ()) -> None:
+    """Clears gin and parses Mesh TensorFlow's defaults, then the files, then the bindings.
 
     Args:
-      *files: paths as `--gin_file` takes them, such as `"models/small_primer.gin"`.
-      bindings: strings as `--gin_param` takes them.
+      *files: Values of `--gin_file`, such as `"models/small_primer.gin"`.
+      bindings: Values of `--gin_param`, such as `"num_layers = 6"`.
 
     Raises:
-      ValueError: for a binding that names nothing.
-      OSError: for a file that is not found.
+      ValueError: If a binding names an unknown configurable or argument.
+      OSError: If a file does not exist.
     """
     gin.clear_config()
     gin.parse_config_file(pkg_resources.resource_filename(utils.__name__, "gin/defaults.gin"))
     gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=False)
 
 
-def build_model(vocabulary_size=VOCABULARY_SIZE):
-    """Returns the `Unitransformer` that the parsed gin files describe."""
+def build_model(vocabulary_size: int = VOCABULARY_SIZE) -> transformer.Unitransformer:
+    """Returns the `Unitransformer` described by the parsed gin files."""
     layout = gin.query_parameter("utils.run.layout_rules")
     return utils.build_model("lm", vocabulary_size, vocabulary_size, layout, mesh_shape="")
 
 
-def variable_shapes(vocabulary_size=VOCABULARY_SIZE, length=128):
-    """Returns the trainable variables of the model that the parsed gin files describe.
+def variable_shapes(
+    vocabulary_size: int = VOCABULARY_SIZE, length: int = 128
+) -> dict[str, list[int]]:
+    """Returns the shapes of the trainable variables of the model described by the gin files.
 
     Args:
-      vocabulary_size: an integer.
-      length: an integer, of the sequence with which the graph is built.
+      vocabulary_size: The number of token ids, T5's 32,100 by default.
+      length: The length of the sequence that the graph is built for, 128 by default.
 
     Returns:
-      A dictionary from name to shape, a list of integers.
+      A dictionary from the name of a variable to its shape.
     """
     with tf.Graph().as_default():
         graph = mtf.Graph()

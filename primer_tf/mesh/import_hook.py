@@ -1,8 +1,9 @@
 """Makes T5's own commands work: supplies the missing runtime just before T5 is imported.
 
-A copy of this file is installed beside a `.pth` file that imports it whenever Python starts, so it
-must stay small, import next to nothing and never fail. It acts only when `t5`, `mesh_tensorflow`
-or `gin.tf` is imported, once. Setting the environment variable PRIMER_TF_NO_HOOK switches it off.
+A copy of this file is installed next to a `.pth` file that imports it whenever Python starts. It
+must therefore stay small, import almost nothing and never fail. It acts once, when `t5`,
+`mesh_tensorflow` or `gin.tf` is first imported. The environment variable PRIMER_TF_NO_HOOK
+switches it off.
 """
 
 import os
@@ -12,7 +13,7 @@ _TRIGGERS = ("t5", "mesh_tensorflow", "gin.tf")
 
 
 class _Hook:
-    """A finder that finds nothing; it only notices the first import of a trigger."""
+    """A finder that finds nothing and only detects the first import of a trigger."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -22,7 +23,7 @@ class _Hook:
                 from primer_tf.mesh import runtime
 
                 runtime.install()
-            except Exception as error:  # The import itself must go on, and show its own error.
+            except Exception as error:  # The import itself must continue and raise its own error.
                 import logging
 
                 logging.getLogger("primer_tf").error(

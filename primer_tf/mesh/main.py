@@ -1,7 +1,7 @@
-"""The command `primer-t5`: T5's `t5_mesh_transformer`, with nothing installed into Python."""
+"""The command `primer-t5`: T5's `t5_mesh_transformer` without the import hook."""
 
 
-def main():
+def main() -> None:
     """Runs T5's command with the flags on the command line; see `primer-t5 --helpfull`."""
     import importlib.util
     import sys

@@ -1,34 +1,41 @@
-"""Generation with a cache of what the model has seen."""
+"""Generation with a cache."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from keras import ops
 
 from primer_tf.errors import UserError
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
+from primer_tf.models.causal_lm_mixin import CausalLMMixin
+from primer_tf.types import Cache, Inputs, Tensor
 
-# Positions of a prompt that run at once: enough rows for fast matrix products.
+# Positions of a prompt that run together: enough rows for fast matrix products.
 PREFILL_CHUNK = 64
 
 
-class CachedGeneration:
-    """Generation of a `CausalLM` with the cache of its backbone's `decoder`; a mixin.
+class CachedGeneration(CausalLMMixin):
+    """A mixin that generates with the cache of the backbone's `decoder`.
 
     The model has a `backbone` with a `token_embedding` and a `decoder`, and the methods `_scaled`
     and `_logits`.
     """
 
-    def _normalize_generate_inputs(self, inputs):
+    def _normalize_generate_inputs(self, inputs: Any) -> tuple[Iterable[Any], bool]:
         batches, is_scalar = super()._normalize_generate_inputs(inputs)
         if self.preprocessor is None:
             batches = map(_checked, batches)
         return batches, is_scalar
 
-    def call_with_cache(self, token_ids, cache, cache_update_index):
-        """Runs the model on tokens that follow those already in a cache.
+    def call_with_cache(
+        self, token_ids: Tensor, cache: Cache, cache_update_index: int | Tensor
+    ) -> tuple[Tensor, Tensor, Cache]:
+        """Runs the model on tokens that follow the tokens of a cache.
 
         Args:
             token_ids: `[B, T]` integers.
-            cache: What `build_cache` or an earlier call returned.
-            cache_update_index: Position of the first of them.
+            cache: The cache that `backbone.decoder.build_cache` or an earlier call returned.
+            cache_update_index: Position of the first token, an integer or a scalar tensor.
 
         Returns:
             `(logits, hidden_states, cache)`: `[B, T, V]`, `[B, T, C]`, and the updated cache.
@@ -36,7 +43,13 @@ class CachedGeneration:
         x, cache = self._extend_cache(token_ids, cache, cache_update_index)
         return self._logits(x), x, cache
 
-    def _extend_cache(self, token_ids, cache, cache_update_index, decoding_weights=None):
+    def _extend_cache(
+        self,
+        token_ids: Tensor,
+        cache: Cache,
+        cache_update_index: int | Tensor,
+        decoding_weights: Any = None,
+    ) -> tuple[Tensor, Cache]:
         return self.backbone.decoder(
             self.backbone.token_embedding(token_ids),
             cache=cache,
@@ -44,8 +57,8 @@ class CachedGeneration:
             decoding_weights=decoding_weights,
         )
 
-    def _head_for_loops(self):
-        """Returns `_logits` for a loop's body; the embedding is transposed once, outside it."""
+    def _head_for_loops(self) -> Callable[[Tensor], Tensor]:
+        """Returns `_logits` in a form for loops: the embedding is transposed once, before them."""
         embedding = self.backbone.token_embedding
         if gains_from_int8_product(embedding):
             return self._int8_logits
@@ -55,7 +68,7 @@ class CachedGeneration:
         table = ops.cast(table, embedding.compute_dtype)
         return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
 
-    def _int8_logits(self, hidden_states):
+    def _int8_logits(self, hidden_states: Tensor) -> Tensor:
         if not is_one_vector(hidden_states):
             return self._logits(hidden_states)
         embedding = self.backbone.token_embedding
@@ -66,16 +79,20 @@ class CachedGeneration:
             embedding.inputs_quantizer,
         )
 
-    def _build_cache(self, token_ids, length=None):
+    def _build_cache(
+        self, token_ids: Tensor, length: int | Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """Runs the model on prompts, a chunk of positions at a time.
 
         Args:
             token_ids: `[B, T]` integers.
-            length: How many positions to run, an integer or a scalar tensor; default: all. Only
-                whole chunks are run, so that one compiled function serves prompts of any length.
+            length: Number of positions to run, an integer or a scalar tensor, rounded up to whole
+                chunks, so that one compiled function serves prompts of any length. Defaults to
+                all positions.
 
         Returns:
-            `(hidden_states, cache)`: `[B, T, C]`, zeros where nothing was run, and the cache.
+            `(hidden_states, cache)`: `[B, T, C]`, zeros at positions that did not run, and the
+            cache.
         """
         batch_size, max_length = ops.shape(token_ids)
         chunk = min(PREFILL_CHUNK, max_length) if isinstance(max_length, int) else max_length
@@ -85,7 +102,7 @@ class CachedGeneration:
             return index < (max_length if length is None else length)
 
         def run(index, hidden_states, cache):
-            # The last chunk may start inside the one before: a cache takes positions again.
+            # The last chunk may start inside the one before: positions may run a second time.
             start = ops.minimum(index, max_length - chunk)
             tokens = ops.slice(token_ids, (0, start), (batch_size, chunk))
             x, cache = self._extend_cache(tokens, cache, start)
@@ -97,19 +114,21 @@ class CachedGeneration:
         _, hidden_states, cache = ops.while_loop(more, run, (start, hidden_states, cache))
         return hidden_states, cache
 
-    def generate_step(self, inputs, stop_token_ids=None):
+    def generate_step(
+        self, inputs: Inputs, stop_token_ids: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
         """Generates for one batch, as one function that can be compiled.
 
-        Rows may have prompts of different lengths: decoding starts at the shortest, and longer
-        rows keep their own tokens until their prompt ends.
+        Prompts may differ in length: decoding starts at the end of the shortest one, and longer
+        ones keep their own tokens up to their end.
 
         Args:
             inputs: Dict of `"token_ids"`, `[B, T]` integers with room for the new tokens, and
                 `"padding_mask"`, `[B, T]`, true on the prompts.
-            stop_token_ids: Ids that end a row, or `None`.
+            stop_token_ids: Ids that end a row, or `None` to fill all rows. Defaults to `None`.
 
         Returns:
-            Dict of the same keys and shapes, the mask true up to each row's end.
+            Dict of the same keys and shapes, the mask true up to the end of each row.
         """
         token_ids, padding_mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
@@ -146,8 +165,8 @@ class CachedGeneration:
         return {"token_ids": token_ids, "padding_mask": ops.equal(stopped_before, 0)}
 
 
-def _checked(inputs):
-    """Returns token ids to complete, or raises `UserError`: decoding starts where masks end."""
+def _checked(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the inputs if their masks are those of prompts, else raises `UserError`."""
     mask = ops.convert_to_numpy(inputs["padding_mask"]).astype(bool)
     bad = ~mask[:, 0] | (mask[:, 1:] > mask[:, :-1]).any(axis=1)
     if bad.any():

@@ -5,8 +5,8 @@ import inspect
 
 from primer_tf.gin_config.presets import format_table, preset_arguments, preset_names
 from primer_tf.keywords import check_keywords
-from primer_tf.layers.sublayer import check_block, get_sublayer
 from primer_tf.models.primer_backbone import PrimerBackbone
+from primer_tf.sublayers import Arguments, check_block, get_sublayer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,23 +36,24 @@ class ModelCost:
     activation_values: int
 
 
-def model_cost(arguments, sequence_length=None):
+def model_cost(arguments: Arguments, sequence_length: int | None = None) -> ModelCost:
     """Returns the cost of a `PrimerBackbone` with its head.
 
     Args:
-        arguments: Dict of arguments of `PrimerBackbone`; the others are at their defaults.
-        sequence_length: Tokens in a sequence, each of which attends to as many keys: those of the
-            future are computed and masked. Default: `max_sequence_length`.
+        arguments: Arguments of `PrimerBackbone`; those left out are at their defaults.
+        sequence_length: Tokens in a sequence. Each attends to as many keys, as those of the future
+            are computed and masked. Defaults to `max_sequence_length`.
 
     Returns:
         A `ModelCost`.
 
     Raises:
-        ValueError: Arguments that the backbone would not take either.
+        ValueError: `PrimerBackbone` does not take the arguments.
 
     Example:
 
     >>> model_cost({"num_layers": 12, "hidden_dim": 768, "num_heads": 12}).train_flops
+    601528320
     """
     parameters = inspect.signature(PrimerBackbone.__init__).parameters.values()
     a = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -89,7 +90,7 @@ def model_cost(arguments, sequence_length=None):
     )
 
 
-def cost_table():
+def cost_table() -> str:
     """Returns what each preset costs, as a table; see `ModelCost`."""
     rows = [("gin file", "parameters", "train MFLOPs", "decode MFLOPs", "activations KiB")]
     for name in preset_names():

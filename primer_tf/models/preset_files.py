@@ -1,8 +1,9 @@
-"""What lies in a preset's directory, and how it gets there."""
+"""The files in a preset's directory."""
 
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from primer_tf._compat import (
@@ -17,16 +18,18 @@ from primer_tf.errors import UserError
 from primer_tf.files import PARTIAL
 from primer_tf.gin_config.presets import preset_names
 from primer_tf.models.training_state import FILE as TRAINING_STATE
+from primer_tf.types import StrPath
 
 VOCABULARY = "assets/tokenizer/vocabulary.spm"
-# What must not outlive the weights it belongs to. Keras reads the one file in preference to shards,
-# whichever is newer.
+# Files that must go when the weights go. Where there are both, Keras reads the single file and not
+# the shards, whichever is newer.
 OF_WEIGHTS = (
     TRAINING_STATE,
     "model.weights.h5",
     "model.weights.json",
     "model_[0-9][0-9][0-9][0-9][0-9].weights.h5",
 )
+# Files that only a preset with a tokenizer has.
 OF_STRINGS = (
     TASK_CONFIG_FILE,
     TASK_WEIGHTS_FILE,
@@ -36,11 +39,14 @@ OF_STRINGS = (
 )
 
 
-def check_preset(preset):
-    """Raises `UserError` unless `preset` is a name of the zoo, a preset directory or a hub handle.
+def check_preset(preset: StrPath) -> None:
+    """Checks that a preset exists and is complete. Hub handles are not checked.
 
     Args:
-        preset: What a `from_preset` was given.
+        preset: Name in the model zoo, directory or hub handle, as `from_preset` takes it.
+
+    Raises:
+        UserError: The preset is unknown or incomplete.
     """
     if not _is_directory(preset):
         return
@@ -54,7 +60,7 @@ def check_preset(preset):
             raise UserError(f"Preset {str(preset)!r} is incomplete: it has no {name}.")
 
 
-def _is_directory(preset):
+def _is_directory(preset: StrPath) -> bool:
     if preset in preset_names() or "://" in str(preset):
         return False
     if not os.path.isdir(preset):
@@ -65,11 +71,11 @@ def _is_directory(preset):
     return True
 
 
-def has_tokenizer(preset):
-    """Returns whether a preset holds a tokenizer; a name of the zoo does not.
+def has_tokenizer(preset: StrPath) -> bool:
+    """Returns whether a preset has a tokenizer. Those of the model zoo have none.
 
     Args:
-        preset: What a `from_preset` was given.
+        preset: Name in the model zoo, directory or hub handle, as `from_preset` takes it.
 
     Raises:
         UserError: The preset is unknown.
@@ -79,15 +85,18 @@ def has_tokenizer(preset):
     return False
 
 
-def replace_preset(directory, save, obsolete):
-    """Saves a preset, perhaps over an older one, so that the two do not mix.
+def replace_preset(
+    directory: StrPath, save: Callable[[str], None], obsolete: Iterable[str]
+) -> None:
+    """Saves a preset so that it does not mix with an older one in the same directory.
 
-    What is in the directory stays untouched until everything is written.
+    The older preset stays untouched until the new one is completely written.
 
     Args:
-        directory: The directory; need not exist. Files that are no part of a preset stay.
-        save: Called with the temporary directory to write to.
-        obsolete: Patterns of the files that go even where no new one takes their place.
+        directory: The directory, which is created if it does not exist. Files that belong to no
+            preset stay.
+        save: Function that writes the preset into the temporary directory that it is called with.
+        obsolete: Patterns of older files that are removed even if no new file replaces them.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -104,8 +113,8 @@ def replace_preset(directory, save, obsolete):
     _remove_other_task(directory)
 
 
-def _remove_other_task(directory):
-    """Removes a description of a task around another backbone than the one that lies here."""
+def _remove_other_task(directory: Path) -> None:
+    """Removes the task's configuration if it describes another backbone than the directory has."""
     task = directory / TASK_CONFIG_FILE
     if task.exists():
         backbone = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -114,8 +123,8 @@ def _remove_other_task(directory):
             task.unlink()
 
 
-def check_tokenizer(preset):
-    """Raises `UserError` unless a preset holds a tokenizer; see `has_tokenizer`."""
+def check_tokenizer(preset: StrPath) -> None:
+    """Raises `UserError` unless a preset has a tokenizer; see `has_tokenizer`."""
     if not has_tokenizer(preset):
         raise UserError(
             f"Preset {str(preset)!r} has no tokenizer; make one from a vocabulary, "

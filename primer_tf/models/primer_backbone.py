@@ -1,5 +1,8 @@
 """The decoder without its head."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras_hub.models import Backbone
 
@@ -7,10 +10,11 @@ from primer_tf.gin_config.presets import preset_arguments, preset_names
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import DecoderStack
 from primer_tf.layers.layer import freeze_sublayers
-from primer_tf.layers.sublayer import check_block, make_sublayer
 from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
+from primer_tf.sublayers import check_block, make_sublayer
+from primer_tf.types import Config, DType, StrPath
 
-# What Keras' models take besides inputs and outputs.
+# Arguments of Keras' models besides inputs and outputs.
 MODEL_KEYWORDS = ("name", "trainable")
 
 
@@ -18,44 +22,55 @@ MODEL_KEYWORDS = ("name", "trainable")
 class PrimerBackbone(Backbone):
     """Decoder-only Transformer body: embedding and decoder stack (Primer, section 4).
 
-    The defaults of the architecture are Primer-EZ. Everything else of the zoo is this class with
-    other arguments; the files of `gin/models` say which.
+    The default architecture is Primer-EZ. The other architectures of the model zoo are this class
+    with other arguments, which the files in `gin/models` list.
 
     Args:
-        vocabulary_size: Rows of the embedding, `V`.
-        num_layers: How often the block is repeated.
-        hidden_dim: Channels, `C` (`d_model`).
-        intermediate_dim: Width of the feed-forward layers (`d_ff`).
-        num_heads: Attention heads, `H`.
-        head_dim: Channels of a head, `D` (`d_kv`).
-        block: Names of a block's sublayers, in order: "attention", "double_heads_attention" (twice
-            the heads at half the size), "synthesizer_attention", "evolved_convolution",
-            "feed_forward", "switch_feed_forward" (one expert for each token).
-        kernel_size: Width of the convolutions after Q, K and V of "attention"; `None` for none.
-        shared_query_key: Whether its queries are projected from the keys (full Primer).
-        activation: Name of the feed-forward layers' activation.
-        gated: Whether the feed-forward layers are gated.
-        normalization: `"layer"`, `"rms"` or `"primer"`.
-        placement: Of the normalization: `"pre"`, `"post"` or `"alternating"`.
-        dropout: Rate of all dropouts.
-        num_buckets: Buckets of the relative position bias.
-        max_distance: Distance of its last bucket.
-        max_sequence_length: Longest sequence the model is meant for. No weight depends on it:
-            `from_preset(..., max_sequence_length=4096)` raises it.
-        gradient_checkpointing: Whether gradients recompute each block's activations, which saves
-            memory and costs time.
-        initializer_scale: Variance times fan in of the initial kernels of feed-forward layers and
-            of the projection from keys to queries.
-        synthesizer_length: Positions for which "synthesizer_attention" learns scores.
-        num_experts: Experts of "switch_feed_forward", and for the same layer, see there:
-        capacity_factor: Their capacity in training,
-        eval_capacity_factor: and out of training,
-        min_expert_capacity: and at least.
-        group_size: Tokens that compete for it.
-        router_jitter: Noise of the router in training.
-        load_balance_loss: Factor of the loss that balances the experts.
-        router_z_loss: Factor of the router's z-loss.
-        dtype: dtype or policy of the computations and weights.
+        vocabulary_size: Number of rows of the embedding, `V`. Defaults to 32128, T5's.
+        num_layers: Number of blocks. Defaults to 6.
+        hidden_dim: Number of channels, `C` (`d_model`). Defaults to 512.
+        intermediate_dim: Width of the feed-forward layers (`d_ff`). Defaults to 2048.
+        num_heads: Number of attention heads, `H`. Defaults to 8.
+        head_dim: Channels of a head, `D` (`d_kv`). Defaults to 64.
+        block: Names of a block's sublayers, in order. There are `"attention"`,
+            `"double_heads_attention"` (twice the heads at half the size),
+            `"synthesizer_attention"`, `"evolved_convolution"`, `"feed_forward"` and
+            `"switch_feed_forward"` (one of several experts for each token). Defaults to
+            `("attention", "feed_forward")`.
+        kernel_size: Width of the convolutions after Q, K and V of `"attention"`, or `None` for no
+            convolutions. Defaults to 3.
+        shared_query_key: Whether the queries of `"attention"` are projected from its keys, as in
+            full Primer. Defaults to `False`.
+        activation: Name of the activation of the feed-forward layers. Defaults to
+            `"squared_relu"`.
+        gated: Whether the feed-forward layers are gated. Defaults to `False`.
+        normalization: `"layer"`, `"rms"` or `"primer"`. Defaults to `"layer"`.
+        placement: Placement of the normalization, `"pre"`, `"post"` or `"alternating"`. Defaults to
+            `"pre"`.
+        dropout: Rate of every dropout, from 0 to 1. Defaults to 0.
+        num_buckets: Number of buckets of the relative position bias. Defaults to 32.
+        max_distance: Distance from which on all keys share the last bucket. Defaults to 128.
+        max_sequence_length: Longest sequence that the model is meant for. No weight depends on it,
+            so `from_preset(..., max_sequence_length=4096)` can raise it. Defaults to 512.
+        gradient_checkpointing: Whether gradients recompute the activations of each block, which
+            saves memory and costs time. Defaults to `False`.
+        initializer_scale: Variance, times the fan in, of the initial kernels of feed-forward layers
+            and of the projection from keys to queries. Defaults to 1.
+        synthesizer_length: Number of positions for which `"synthesizer_attention"` learns scores.
+            Defaults to 512.
+        num_experts: Number of experts of `"switch_feed_forward"`. Defaults to 32.
+        capacity_factor: Capacity of an expert in training, relative to an equal share of the
+            tokens. Defaults to 1.25.
+        eval_capacity_factor: Capacity of an expert outside training, relative to an equal share of
+            the tokens. Defaults to 2.
+        min_expert_capacity: Least capacity of an expert, in tokens of a group. Defaults to 4.
+        group_size: Number of tokens that compete for the experts. Defaults to 1024.
+        router_jitter: Half the width of the noise that multiplies the router's inputs in training.
+            Defaults to 0.01.
+        load_balance_loss: Factor of the loss that balances the experts. Defaults to 0.01.
+        router_z_loss: Factor of the router's z-loss. Defaults to 0.
+        dtype: Dtype or dtype policy of the computations and weights. Defaults to Keras' global
+            policy.
         **kwargs: `name`, and `trainable`, whether any weight is trained.
 
     Call arguments:
@@ -66,50 +81,51 @@ class PrimerBackbone(Backbone):
         `[B, T, C]`.
 
     Raises:
-        ValueError: An unknown argument, a size below 1, an unknown sublayer, activation,
-            normalization or placement, an odd `head_dim` to be halved, or `max_sequence_length`
-            above `synthesizer_length`.
+        ValueError: An argument is unknown, a size is below 1, a sublayer, activation, normalization
+            or placement is unknown, `head_dim` is odd where it must be halved, or
+            `max_sequence_length` is above `synthesizer_length`.
 
     Example:
 
-    >>> backbone = PrimerBackbone.from_preset("tiny_primer_ez")
-    >>> ones = keras.ops.ones((1, 12), dtype="int32")
-    >>> backbone({"token_ids": ones, "padding_mask": ones}).shape
+    >>> backbone = PrimerBackbone.from_preset("tiny_primer_ez", num_layers=1)
+    >>> ones = np.ones((1, 12), "int32")
+    >>> tuple(backbone({"token_ids": ones, "padding_mask": ones}).shape)
+    (1, 12, 128)
     """
 
     def __init__(
         self,
-        vocabulary_size=32128,
-        num_layers=6,
-        hidden_dim=512,
-        intermediate_dim=2048,
-        num_heads=8,
-        head_dim=64,
-        block=("attention", "feed_forward"),
-        kernel_size=3,
-        shared_query_key=False,
-        activation="squared_relu",
-        gated=False,
-        normalization="layer",
-        placement="pre",
-        dropout=0.0,
-        num_buckets=32,
-        max_distance=128,
-        max_sequence_length=512,
-        gradient_checkpointing=False,
-        initializer_scale=1.0,
-        synthesizer_length=512,
-        num_experts=32,
-        capacity_factor=1.25,
-        eval_capacity_factor=2.0,
-        min_expert_capacity=4,
-        group_size=1024,
-        router_jitter=0.01,
-        load_balance_loss=0.01,
-        router_z_loss=0.0,
-        dtype=None,
-        **kwargs,
-    ):
+        vocabulary_size: int = 32128,
+        num_layers: int = 6,
+        hidden_dim: int = 512,
+        intermediate_dim: int = 2048,
+        num_heads: int = 8,
+        head_dim: int = 64,
+        block: Sequence[str] = ("attention", "feed_forward"),
+        kernel_size: int | None = 3,
+        shared_query_key: bool = False,
+        activation: str = "squared_relu",
+        gated: bool = False,
+        normalization: str = "layer",
+        placement: str = "pre",
+        dropout: float = 0.0,
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        max_sequence_length: int = 512,
+        gradient_checkpointing: bool = False,
+        initializer_scale: float = 1.0,
+        synthesizer_length: int = 512,
+        num_experts: int = 32,
+        capacity_factor: float = 1.25,
+        eval_capacity_factor: float = 2.0,
+        min_expert_capacity: int = 4,
+        group_size: int = 1024,
+        router_jitter: float = 0.01,
+        load_balance_loss: float = 0.01,
+        router_z_loss: float = 0.0,
+        dtype: DType | None = None,
+        **kwargs: Any,
+    ) -> None:
         arguments = {
             "vocabulary_size": vocabulary_size,
             "num_layers": num_layers,
@@ -140,7 +156,7 @@ class PrimerBackbone(Backbone):
             "load_balance_loss": load_balance_loss,
             "router_z_loss": router_z_loss,
         }
-        # Keras swallows what it does not know.
+        # Keras ignores arguments that it does not know.
         known = (*parameter_names(type(self), PrimerBackbone), *MODEL_KEYWORDS)
         check_keywords(type(self).__name__, kwargs, known)
         check_block(arguments)
@@ -182,26 +198,29 @@ class PrimerBackbone(Backbone):
         self.embedding_dropout = embedding_dropout
         self.decoder = decoder
         self.transformer_layers = decoder.blocks
-        freeze_sublayers(self)  # Keras applied `trainable` before the model had any
+        freeze_sublayers(self)  # Keras applied `trainable` before the model had any sublayers.
 
     @property
-    def arguments(self):
-        """The arguments that shape the model, as a dict."""
+    def arguments(self) -> Config:
+        """The constructor arguments that define the architecture, by name."""
         return {name: getattr(self, name) for name in self._argument_names}
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {**super().get_config(), **self.arguments}
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(
+        cls, preset: StrPath, load_weights: bool = True, **kwargs: Any
+    ) -> "PrimerBackbone":
         """Returns the backbone of a preset.
 
         Args:
-            preset: Name in the zoo (fresh weights: none were published), a directory that
-                `save_to_preset` wrote, or a hub handle such as `"hf://user/model"`.
-            load_weights: Whether to load the weights of a directory or handle.
-            **kwargs: Overrides of constructor arguments.
+            preset: Name in the model zoo, a directory that `save_to_preset` wrote, or a hub handle
+                such as `"hf://user/model"`. Models of the zoo start with random weights, because
+                none were published.
+            load_weights: Whether to load the weights of a directory or handle. Defaults to `True`.
+            **kwargs: Constructor arguments, in place of those of the preset.
 
         Returns:
             A `PrimerBackbone`.
@@ -214,16 +233,17 @@ class PrimerBackbone(Backbone):
             return cls(**{**preset_arguments(preset), **kwargs})
         return super().from_preset(str(preset), load_weights=load_weights, **kwargs)
 
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Saves the backbone in a preset's directory; a tokenizer that lies there stays.
+    def save_to_preset(self, preset_dir: StrPath, max_shard_size: float | None = 10) -> None:
+        """Saves the backbone in a preset's directory, and leaves a tokenizer there as it is.
 
         Args:
-            preset_dir: The directory. An older preset in it is replaced in one go, and the state of
-                the optimizer that made its weights is removed.
-            max_shard_size: Gigabytes of a file of weights, `None` for one file.
+            preset_dir: The directory. A backbone in it is replaced in one step, and the state of
+                its optimizer is removed.
+            max_shard_size: Largest size of a file of weights in gigabytes, or `None` for a single
+                file. Defaults to 10.
         """
 
-        def save(folder):
+        def save(folder: str) -> None:
             super(PrimerBackbone, self).save_to_preset(folder, max_shard_size=max_shard_size)
 
         replace_preset(preset_dir, save, OF_WEIGHTS)

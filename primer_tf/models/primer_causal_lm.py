@@ -1,5 +1,8 @@
 """Language model with generation and scoring."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 from keras_hub.models import CausalLM
@@ -31,11 +34,12 @@ from primer_tf.models.saved_training import SavedTraining
 from primer_tf.optimizers.rsqrt_schedule import RsqrtSchedule
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
 from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler
+from primer_tf.types import Config, StrPath, Tensor
 
 PREPROCESSOR_KEYWORDS = ("tokenizer", "sequence_length", "add_start_token", "add_end_token")
 
 
-def _preprocessor(preset, overrides):
+def _preprocessor(preset: str, overrides: Config) -> PrimerCausalLMPreprocessor | None:
     """Returns the preprocessor of a preset with other arguments, or `None` if it has none."""
     if has_tokenizer(preset):
         return PrimerCausalLMPreprocessor.from_preset(preset, **overrides)
@@ -56,34 +60,51 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
     Logits are the products with the embedding times `C ** -0.5`, as T5 scales a shared embedding
     (`mesh_tensorflow.transformer.vocab_embeddings`).
 
+    `fit` and `evaluate` compute the loss from hidden states, a chunk of tokens at a time, and never
+    hold the logits of a batch. With a loss, metrics or labels for which this is impossible they
+    compute it from logits (see `primer_tf.models.fused_loss`).
+
     Args:
         backbone: A `PrimerBackbone`.
-        preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids.
+        preprocessor: A `PrimerCausalLMPreprocessor`, or `None` to work on token ids. Defaults to
+            `None`.
         **kwargs: `name`, `trainable`, and `compile`, whether to compile with the defaults.
 
     Call arguments:
-        inputs: Dict of `"token_ids"` and `"padding_mask"`, `[B, T]`.
+        inputs: Dict of `"token_ids"`, `[B, T]` integers, and `"padding_mask"`, `[B, T]`, true at
+            real tokens.
 
     Returns:
-        Logits `[B, T, V]`.
+        Logits, `[B, T, V]`.
 
-    `fit` and `evaluate` do not hold those where they can make the loss straight from the hidden
-    states, a chunk of tokens at a time; see `FusedLoss`.
+    Raises:
+        ValueError: An argument is unknown.
+        UserError: The tokenizer has more pieces than the embedding has rows.
 
     Example:
 
-    >>> tokenizer = PrimerTokenizer("vocabulary.model")
-    >>> model = PrimerCausalLM.from_preset(
-    ...     "tiny_primer_ez", preprocessor=PrimerCausalLMPreprocessor(tokenizer, 128)
-    ... )
-    >>> model.fit(["In the beginning", "Let there be light"], batch_size=2)
-    >>> model.generate("In the", max_length=32)
+    >>> texts = ["In the beginning God created the heaven and the earth."]
+    >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
+    >>> backbone = PrimerBackbone(280, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
+    >>> preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=16)
+    >>> model = PrimerCausalLM(backbone, preprocessor)
+    >>> history = model.fit(texts, batch_size=1, verbose=0)
+    >>> sorted(history.history)
+    ['loss', 'sparse_categorical_accuracy']
+    >>> model.generate("In the", max_length=12).startswith("In the")
+    True
     """
 
     backbone_cls = PrimerBackbone
     preprocessor_cls = PrimerCausalLMPreprocessor
+    sampler: Any
 
-    def __init__(self, backbone, preprocessor=None, **kwargs):
+    def __init__(
+        self,
+        backbone: PrimerBackbone,
+        preprocessor: PrimerCausalLMPreprocessor | None = None,
+        **kwargs: Any,
+    ) -> None:
         known = (*parameter_names(type(self), PrimerCausalLM), *MODEL_KEYWORDS, "compile")
         check_keywords(type(self).__name__, kwargs, known)
         self.backbone = backbone
@@ -92,25 +113,25 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         outputs = self._logits(backbone(inputs))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
-    def _logits(self, hidden_states):
+    def _logits(self, hidden_states: Tensor) -> Tensor:
         return self.backbone.token_embedding(self._scaled(hidden_states), reverse=True)
 
-    def _scaled(self, hidden_states):
+    def _scaled(self, hidden_states: Tensor) -> Tensor:
         return hidden_states * self.backbone.hidden_dim**-0.5
 
     @property
-    def preprocessor(self):
+    def preprocessor(self) -> PrimerCausalLMPreprocessor | None:
         """The `PrimerCausalLMPreprocessor`, or `None` to work on token ids."""
         return CausalLM.preprocessor.fget(self)
 
     @preprocessor.setter
-    def preprocessor(self, value):
+    def preprocessor(self, value: PrimerCausalLMPreprocessor | None) -> None:
         CausalLM.preprocessor.fset(self, value)
         self._check_vocabulary()
 
-    def _check_vocabulary(self):
-        """Raises `UserError` if the tokenizer gives ids for which the embedding has no row."""
-        tokenizer = getattr(self.preprocessor, "tokenizer", None)
+    def _check_vocabulary(self) -> None:
+        """Raises `UserError` if the tokenizer has more pieces than the embedding has rows."""
+        tokenizer: Any = getattr(self.preprocessor, "tokenizer", None)
         # While a model is loaded, its tokenizer has no vocabulary yet.
         pieces = tokenizer.vocabulary_size() if getattr(tokenizer, "proto", None) else 0
         if pieces > self.backbone.vocabulary_size:
@@ -121,37 +142,39 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
             )
 
     @property
-    def trainable(self):
-        """Whether the backbone is trained, which has all the weights.
-
-        One flag: with two, TensorFlow would skip setting the model's to what it is already.
-        """
+    def trainable(self) -> bool:
+        """Whether the backbone, which has all the weights, is trained."""
+        # A second flag could differ, and TensorFlow skips setting a flag to the value it has.
         return self.backbone.trainable
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         self.backbone.trainable = value
         CausalLM.trainable.fset(self, value)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(
+        cls, preset: StrPath, load_weights: bool = True, **kwargs: Any
+    ) -> "PrimerCausalLM":
         """Returns the model of a preset.
 
-        A name of the zoo brings neither weights nor vocabulary: pass `preprocessor`, or the
+        Presets of the model zoo have neither weights nor a vocabulary. Pass `preprocessor`, or the
         `tokenizer` of one, to work on strings.
 
         Args:
-            preset: As of `PrimerBackbone.from_preset`.
-            load_weights: Whether to load the weights of a directory or handle.
-            **kwargs: Arguments of the model; and overrides of those of its preprocessor, such as
-                `sequence_length`, and of its backbone.
+            preset: Name in the model zoo, a directory that `save_to_preset` wrote, or a hub handle
+                such as `"hf://user/model"`.
+            load_weights: Whether to load the weights of a directory or handle. Defaults to `True`.
+            **kwargs: Arguments of the model, and arguments of its preprocessor (such as
+                `sequence_length`) and of its backbone, in place of those of the preset.
 
         Returns:
             A `PrimerCausalLM`.
 
         Raises:
-            UserError: The preset is unknown or incomplete, or there is no preprocessor to override.
-            ValueError: An unknown argument.
+            UserError: The preset is unknown or incomplete, or arguments of a preprocessor are given
+                and there is none.
+            ValueError: An argument is unknown.
         """
         preset = str(preset)
         check_preset(preset)
@@ -160,7 +183,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
             more = {}
             saved = load_json(preset, CONFIG_FILE)["config"].get("dtype")
             if saved and str(saved["config"].get("name")).startswith("mixed_"):
-                more["dtype"] = saved  # KerasHub takes the name for one of a dtype
+                more["dtype"] = saved  # KerasHub would take the policy's name for a dtype.
             model = super().from_preset(preset, load_weights=load_weights, **more)
             model._check_vocabulary()
             return model
@@ -183,36 +206,40 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         backbone = PrimerBackbone.from_preset(preset, load_weights=load_weights, **kwargs)
         return cls(backbone=backbone, **own)
 
-    def save_to_preset(self, preset_dir, max_shard_size=10):
+    def save_to_preset(self, preset_dir: StrPath, max_shard_size: float | None = 10) -> None:
         """Saves the model in a preset's directory.
 
         Args:
-            preset_dir: The directory. An older preset in it is replaced in one go, its tokenizer
-                and the state of its optimizer included.
-            max_shard_size: Gigabytes of a file of weights, `None` for one file.
+            preset_dir: The directory. A preset in it is replaced in one step, including its
+                tokenizer and the state of its optimizer.
+            max_shard_size: Largest size of a file of weights in gigabytes, or `None` for a single
+                file. Defaults to 10.
         """
 
-        def save(folder):
+        def save(folder: str) -> None:
             super(PrimerCausalLM, self).save_to_preset(folder, max_shard_size=max_shard_size)
 
         replace_preset(preset_dir, save, OF_WEIGHTS + OF_STRINGS)
 
     def compile(
         self,
-        optimizer="auto",
-        loss="auto",
-        jit_compile="auto",
-        weighted_metrics="auto",
-        **kwargs,
-    ):
+        optimizer: Any = "auto",
+        loss: Any = "auto",
+        jit_compile: bool | str = "auto",
+        weighted_metrics: Any = "auto",
+        **kwargs: Any,
+    ) -> None:
         """Configures training and generation, with T5's training by default.
 
         Args:
-            optimizer: Default: `T5Adafactor` on an `RsqrtSchedule`.
-            loss: Default: `NextTokenLoss` with T5's z-loss of 1e-4.
-            jit_compile: Whether XLA compiles training and generation. Default: generation always
-                but on PyTorch; training on JAX, and on TensorFlow with an accelerator.
-            weighted_metrics: Default: `keras.metrics.SparseCategoricalAccuracy`.
+            optimizer: A Keras optimizer or its name. Defaults to `T5Adafactor` with an
+                `RsqrtSchedule`.
+            loss: A Keras loss or its name. Defaults to `NextTokenLoss` with T5's z-loss of 1e-4.
+            jit_compile: Whether XLA compiles training and generation. By default it compiles
+                generation on TensorFlow and JAX, and training on JAX and on TensorFlow with an
+                accelerator.
+            weighted_metrics: List of metrics that take sample weights, or `None`. Defaults to
+                `keras.metrics.SparseCategoricalAccuracy`.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
         if optimizer == "auto":
@@ -235,12 +262,22 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         if type(self.sampler) is KerasHubGreedySampler:
             self.sampler = GreedySampler()
 
-    def generate(self, inputs, max_length=None, **kwargs):
-        """Generates text as `keras_hub.models.CausalLM.generate` does.
+    def generate(self, inputs: Any, max_length: int | None = None, **kwargs: Any) -> Any:
+        """Generates text that continues prompts.
+
+        Args:
+            inputs: A string, a list or tensor of strings, or a `tf.data.Dataset`. Without a
+                preprocessor, a dict of `"token_ids"` and `"padding_mask"`.
+            max_length: Largest number of tokens of prompt and completion together, at most the
+                model's `max_sequence_length`. Defaults to the preprocessor's `sequence_length`.
+            **kwargs: Arguments of `keras_hub.models.CausalLM.generate`.
+
+        Returns:
+            Prompts and completions: strings, or without a preprocessor a dict as `inputs`.
 
         Raises:
-            UserError: `max_length` is beyond the model's `max_sequence_length`, the vocabulary
-                beyond its embedding, or token ids are not padded on the right.
+            UserError: `max_length` is above `max_sequence_length`, the tokenizer has more pieces
+                than the embedding has rows, or token ids are not padded on the right.
         """
         self._check_vocabulary()
         limit = self.backbone.max_sequence_length
@@ -251,38 +288,30 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
             )
         return super().generate(inputs, max_length=max_length, **kwargs)
 
-    def make_generate_function(self):
-        """Returns the function that generates for a batch, compiled as `compile` said."""
-        jit_compile = self.jit_compile
-        self.jit_compile = self._jit_generate
-        try:
-            return super().make_generate_function()
-        finally:
-            self.jit_compile = jit_compile
-
     def score(
         self,
-        token_ids,
-        padding_mask=None,
-        scoring_mode="logits",
-        layer_intercept_fn=None,
-        target_ids=None,
-    ):
+        token_ids: Tensor,
+        padding_mask: Tensor | None = None,
+        scoring_mode: str = "logits",
+        layer_intercept_fn: Callable[[Tensor, int], Tensor] | None = None,
+        target_ids: Tensor | None = None,
+    ) -> Tensor:
         """Scores given tokens.
 
         Args:
             token_ids: `[B, T]` integers.
-            padding_mask: `[B, T]`, true at real tokens. Default: all of them.
-            scoring_mode: `"logits"` or `"loss"`.
-            layer_intercept_fn: Called as `fn(x, i)` on the embeddings (`i = -1`) and on what block
-                `i` returns; its result goes on.
-            target_ids: `[B, T]` integers, what each position should predict; for `"loss"`.
+            padding_mask: `[B, T]`, true at real tokens. Defaults to true everywhere.
+            scoring_mode: `"logits"` or `"loss"`. Defaults to `"logits"`.
+            layer_intercept_fn: Function `fn(x, i)` whose result replaces the embeddings (`i = -1`)
+                and the output of block `i`. Defaults to `None`.
+            target_ids: `[B, T]` integers, the token that each position should predict. Required if
+                `scoring_mode` is `"loss"`.
 
         Returns:
-            Logits `[B, T, V]`, or losses in nats `[B, T]`.
+            Logits, `[B, T, V]`, or losses in nats, `[B, T]`.
 
         Raises:
-            ValueError: Unknown mode, or `"loss"` without targets.
+            ValueError: The mode is unknown, or it is `"loss"` and there are no targets.
         """
         if scoring_mode not in ("logits", "loss"):
             raise ValueError(

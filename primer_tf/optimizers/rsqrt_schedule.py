@@ -3,30 +3,37 @@
 import keras
 from keras import ops
 
+from primer_tf.types import Config, Tensor
+
 
 @keras.saving.register_keras_serializable(package="primer_tf")
 class RsqrtSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Reciprocal square root, `scale / sqrt(max(step, warmup_steps))`.
+    """Reciprocal square root of the step, `scale / sqrt(max(step, warmup_steps))`.
 
-    Constant during the warm-up, as in T5's `rsqrt_no_ramp_down`
-    (`mesh_tensorflow.transformer.learning_rate_schedules`), where `warmup_steps` is 10,000.
+    The rate is constant during the warm-up. Source: `rsqrt_no_ramp_down` of
+    `mesh_tensorflow.transformer.learning_rate_schedules`, which T5 uses with 10,000 warm-up steps.
 
     Args:
-        warmup_steps: Steps at the constant rate `scale / sqrt(warmup_steps)`.
-        scale: Factor on all rates.
-        ramp_up_steps: Steps over which the rate first grows linearly from near zero; T5 has none.
+        warmup_steps: Number of steps at the constant rate `scale / sqrt(warmup_steps)`, at least 1.
+            Defaults to 10,000.
+        scale: Factor of all rates. Defaults to 1.
+        ramp_up_steps: Number of steps at the start over which the rate grows linearly from near
+            zero. Defaults to 0, as in T5.
 
     Example:
 
-    >>> RsqrtSchedule()(0)  # 0.01
+    >>> round(float(RsqrtSchedule()(0)), 4)
+    0.01
     """
 
-    def __init__(self, warmup_steps=10_000, scale=1.0, ramp_up_steps=0):
+    def __init__(
+        self, warmup_steps: int = 10_000, scale: float = 1.0, ramp_up_steps: int = 0
+    ) -> None:
         self.warmup_steps = warmup_steps
         self.scale = scale
         self.ramp_up_steps = ramp_up_steps
 
-    def __call__(self, step):
+    def __call__(self, step: int | Tensor) -> Tensor:
         """Returns the learning rate of a step, counted from zero."""
         step = ops.cast(step, "float32")
         rate = self.scale * ops.rsqrt(ops.maximum(step, float(self.warmup_steps)))
@@ -34,7 +41,7 @@ class RsqrtSchedule(keras.optimizers.schedules.LearningRateSchedule):
             rate = rate * ops.minimum((step + 1.0) / self.ramp_up_steps, 1.0)
         return rate
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Returns the constructor arguments."""
         return {
             "warmup_steps": self.warmup_steps,

@@ -33,7 +33,7 @@ from primer_tf.training.callbacks.validation import Validation
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.config import RunConfig
 from primer_tf.training.record import VOCABULARY, check_folder, write_record
-from primer_tf.types import StrPath
+from primer_tf.types import Config, StrPath
 
 
 def train(
@@ -189,7 +189,7 @@ def _vocabulary(config: RunConfig, output: Path, documents: list[str], resume: b
 
 def _model(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:
     """Returns the model to train, with room for the vocabulary."""
-    arguments = {
+    arguments: Config = {
         "dropout": config.dropout,
         "gradient_checkpointing": config.gradient_checkpointing,
         "dtype": config.dtype,

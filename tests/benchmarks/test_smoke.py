@@ -1,4 +1,4 @@
-"""The benchmark scripts run, on ours alone and at tiny sizes."""
+"""The benchmarks run, with only our models and at tiny sizes."""
 
 import json
 import runpy
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+from benchmarks import harness
+from benchmarks.worker import Work, cost
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "score"]
 
 
 def run(benchmark, output):
-    command = [sys.executable, FOLDER / f"{benchmark}.py", "--smoke", "--output", str(output)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", f"benchmarks.{benchmark}", "--smoke", "--output", str(output)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
 
 
 def check_rows(benchmark, printed, output):
@@ -28,11 +31,8 @@ def check_rows(benchmark, printed, output):
 
 
 @pytest.fixture
-def harness(monkeypatch):
-    """The harness with candidates in this process, which spares them their imports."""
-    monkeypatch.syspath_prepend(FOLDER)
-    monkeypatch.syspath_prepend(FOLDER.parent)
-    from benchmarks.worker import Work, cost
+def candidates_in_this_process(monkeypatch):
+    """Runs candidates in this process, which saves their imports."""
 
     class InProcess:
         def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
@@ -45,19 +45,17 @@ def harness(monkeypatch):
         def close(self):
             pass
 
-    import harness
-
     monkeypatch.setattr(harness, "Candidate", InProcess)
 
 
 @pytest.mark.parametrize("benchmark", NAMES)
-def test_benchmark(harness, benchmark, monkeypatch, tmp_path, capsys):
+def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", [benchmark, "--smoke", "--output", str(tmp_path)])
-    runpy.run_path(str(FOLDER / f"{benchmark}.py"), run_name="__main__")
+    runpy.run_module(f"benchmarks.{benchmark}", run_name="__main__")
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
 
 
-def test_candidates_have_processes_of_their_own(tmp_path):
+def test_candidates_run_in_their_own_processes(tmp_path):
     check_rows("score", run("score", tmp_path), tmp_path)
 
 
@@ -78,7 +76,7 @@ def test_memory_parts(tmp_path):
     for row in (step, checkpointed):
         *parts, resident = row.values()
         assert sum(parts) == pytest.approx(resident, rel=0.05)
-    assert 0 < loss["table"] < loss["beside it at the peak"]
+    assert 0 < loss["table"] < loss["other tensors at the peak"]
 
 
 @pytest.mark.slow

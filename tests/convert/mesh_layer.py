@@ -1,6 +1,6 @@
-"""One layer of Mesh TensorFlow, alone: its output, losses and gradients.
+"""Output, losses and gradients of a single Mesh TensorFlow layer.
 
-Runs in the TensorFlow 1 process (see `mesh.tf1`); everything that leaves it is NumPy.
+Runs in the TensorFlow 1 process (see `mesh.tf1`) and returns NumPy arrays.
 """
 
 import mesh_tensorflow as mtf
@@ -12,21 +12,21 @@ from primer_tf.mesh import graphs
 
 
 def run(gin_file, bindings, index, x, real, coefficients, train):
-    """Runs a layer of the model that a gin file describes, with every variable set at random.
+    """Runs a layer of the model that a gin file describes, with random values in every variable.
 
     Args:
-      gin_file: the file's name, as in `"models/tiny_primer.gin"`.
-      bindings: a list of gin bindings.
-      index: an integer, the place of the layer in its block.
-      x: an array `[batch, length, d_model]`.
-      real: an int array `[batch, length]`, 1 at real tokens.
-      coefficients: an array of the shape of `x`; the gradients are those of their sum with the
-        output, plus the layer's losses.
-      train: whether to run it as in training.
+      gin_file: The file's name, as in `"models/tiny_primer.gin"`.
+      bindings: A list of gin bindings.
+      index: The index of the layer in its block.
+      x: An array `[batch, length, d_model]`.
+      real: An int array `[batch, length]`, 1 at real tokens.
+      coefficients: An array of the shape of `x`. The gradients are those of
+        `sum(coefficients * output)` plus the layer's losses.
+      train: Whether the layer runs in training mode.
 
     Returns:
-      A dictionary of "output", "loss", "weights" and "gradients"; the last two are dictionaries
-      by name of the variable, and the gradients have one of `x` too.
+      A dictionary of "output", "loss", "weights" and "gradients". The last two are dictionaries
+      from the name of a variable to an array; the gradients also have an entry "x".
     """
     graphs.parse(gin_file, bindings=bindings)
     with tf.Graph().as_default():
@@ -55,7 +55,7 @@ def run(gin_file, bindings, index, x, real, coefficients, train):
             position_is_default=True,
             write_priority=positions,
             read_priority=positions,
-            # As after the start token, which has the id of padding.
+            # The start token has the id of padding.
             inputs=transformer.autoregressive_inputs(sequence_id) * sequence_id,
             num_microbatches=1,
         )

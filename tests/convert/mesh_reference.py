@@ -1,6 +1,6 @@
-"""What Mesh TensorFlow makes of a gin file: its weights, logits, gradients, training and text.
+"""Weights, logits, gradients, training and text of a gin file in Mesh TensorFlow.
 
-Runs in the TensorFlow 1 process (see `mesh.tf1`); everything that leaves it is NumPy.
+Runs in the TensorFlow 1 process (see `mesh.tf1`) and returns NumPy arrays.
 """
 
 import mesh_tensorflow as mtf
@@ -14,38 +14,38 @@ WARMUP_STEPS = 10_000
 
 
 def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed=0):
-    """Builds the model that a gin file describes, and runs it.
+    """Builds and runs the model that a gin file describes.
 
     Args:
-      gin_file: the file's name, as in `"models/small_primer.gin"`.
-      bindings: a list of gin bindings.
-      batches: an int array `[steps + 1, batch, length]`; the first is not trained on.
-      prompts: an int array `[batch, length]` of prompts to continue, padded with zeros.
-      steps: an integer, how many Adafactor steps to make.
-      dtype: a string, the type of all arithmetic; "float64" only where `steps` is 0, for Mesh
+      gin_file: The file's name, as in `"models/small_primer.gin"`.
+      bindings: A list of gin bindings.
+      batches: An int array `[steps + 1, batch, length]`. The first batch is not trained on.
+      prompts: An int array `[batch, length]` of prompts to continue, padded with zeros.
+      steps: The number of Adafactor steps.
+      dtype: The dtype of all arithmetic. "float64" needs `steps` to be 0, because Mesh
         TensorFlow's Adafactor is float32.
-      seed: an integer, of the weights.
+      seed: The seed of the weights.
 
     Returns:
-      A dictionary, with `steps` 0 of "weights", "logits" and "loss" only: "weights", "gradients"
-      and "trained" map names to arrays; "slots" maps the names of Adafactor's slots to arrays;
-      "logits", "loss", "losses" and "continuation".
+      A dictionary of "weights", "logits" and "loss", and unless `steps` is 0 also of "gradients",
+      "trained", "slots", "losses" and "continuation". "weights", "gradients", "trained" and "slots"
+      map names to arrays.
     """
     graphs.parse(gin_file, bindings=bindings)
     with tf.Graph().as_default(), tf.variable_scope("", use_resource=True):
         step = tf.train.create_global_step()
-        scene = _Scene(dtype)
+        model = _MeshModel(dtype)
         targets = tf.placeholder(tf.int32, batches.shape[1:])
-        logits, loss = scene.call(targets)
-        variables = scene.graph.trainable_variables
+        logits, loss = model.call(targets)
+        variables = model.graph.trainable_variables
         if not steps:
-            return _forward(scene, {targets: batches[0]}, logits, loss, seed)
+            return _forward(model, {targets: batches[0]}, logits, loss, seed)
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
         rate = tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32), float(WARMUP_STEPS)))
         optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=tf.cast(rate, dtype))
         updates = optimizer.apply_grads(gradients, variables)
-        continuation = scene.continuation(prompts)
-        lowering = scene.lowering()
+        continuation = model.continuation(prompts)
+        lowering = model.lowering()
         exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss, *gradients)]
         continuation = lowering.export_to_tf_tensor(continuation)
         train = tf.group([lowering.lowered_operation(op) for op in updates])
@@ -73,14 +73,14 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
     return result
 
 
-def _forward(scene, feed, logits, loss, seed):
-    lowering = scene.lowering()
+def _forward(model, feed, logits, loss, seed):
+    lowering = model.lowering()
     exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss)]
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
-        draw_weights(session, scene.graph.trainable_variables, seed)
+        draw_weights(session, model.graph.trainable_variables, seed)
         session.run(lowering.copy_masters_to_slices())
-        result = {"weights": masters(session, scene.graph.trainable_variables)}
+        result = {"weights": masters(session, model.graph.trainable_variables)}
         result["logits"], result["loss"] = session.run(exported, feed)
     return result
 
@@ -97,20 +97,20 @@ def parameters(gin_file):
 
 
 def shapes(gin_file):
-    """Returns the shapes of the model that a gin file describes, by name."""
+    """Returns the shapes of the variables of the model that a gin file describes, by name."""
     graphs.parse(gin_file)
     return {name: tuple(shape) for name, shape in graphs.variable_shapes(length=16).items()}
 
 
 def activations(x):
-    """Returns what each activation that only Keras has a name for makes of an array."""
+    """Returns the values of our additional activations for an array, by name."""
     from primer_tf.mesh.layers.activations import ELEMENTWISE
 
     with tf.Graph().as_default(), tf.Session() as session:
         return session.run({name: call(tf.constant(x)) for name, call in ELEMENTWISE.items()})
 
 
-class _Scene:
+class _MeshModel:
     """A Mesh TensorFlow graph and the model in it, on one device."""
 
     def __init__(self, dtype):
@@ -153,13 +153,13 @@ class _Scene:
         )
 
     def lowering(self):
-        """Returns the graph in TensorFlow's terms."""
+        """Returns the lowering of the graph to TensorFlow."""
         mesh_impl = mtf.placement_mesh_impl.PlacementMeshImpl(mtf.Shape([]), [], [""])
         return mtf.Lowering(self.graph, {self.mesh: mesh_impl})
 
 
 def draw_weights(session, variables, seed):
-    """Sets every variable near its initial value, but none to a constant."""
+    """Sets every variable to random values near its initial ones."""
     rng = np.random.default_rng(seed)
     for variable in sorted(variables, key=lambda v: v.name):
         master = variable.get_master()

@@ -1,31 +1,29 @@
-"""Holds Keras and Mesh TensorFlow to each other: the same gin file, weights and tokens in both.
+"""Compares Keras and Mesh TensorFlow on the same gin file, weights and tokens.
 
-`python -m tests.convert.parity` prints a row for each published gin file (full Primer in both
-readings), at a reduced size that keeps every part of the architecture; it ends with an error if a
-row is out of bounds.
+`python -m tests.convert.parity` prints a row for each published gin file (two for full Primer). The
+models are smaller but keep every part of the architecture. The command ends with an error if a row
+is out of bounds.
 
 - parameters: at full size, in Mesh TensorFlow and in Keras, and as published, in millions.
-- logits, gradients: largest difference, relative to the largest value (gradients: by variable).
-- logits64: the same of the logits, with all arithmetic in float64.
-- losses: largest relative difference in 20 steps of Adafactor from the same weights.
-- weights, slots: after these steps, by variable, the norm of the difference relative to the norm.
+- logits, gradients: the largest difference relative to the largest value (gradients: by variable).
+- logits64: the same for the logits, with all arithmetic in float64.
+- losses: the largest relative difference in 20 steps of Adafactor from the same weights.
+- weights, slots: after these steps, the norm of the difference relative to the norm, by variable.
 - text: whether greedy decoding gives the same tokens.
 """
 
 import argparse
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
 STEPS = 20
-# Tokens enough that a ReLU whose input rounds to the other side of zero changes little.
+# Enough tokens that a ReLU whose input rounds to the other side of zero changes little.
 BATCH, LENGTH = 8, 64
 
-# Wide enough that Adafactor factors its moments, and small otherwise.
+# Wide enough that Adafactor factors its moments, but otherwise small.
 REDUCED = [
     "num_layers = 2",
     "d_model = 128",
@@ -35,7 +33,7 @@ REDUCED = [
     "vocabulary_size = 256",
     'utils.run.sequence_length = {"inputs": 1, "targets": 64}',
 ]
-# Jitter is random; and experts that drop a token decide by rounding errors which one it is.
+# Jitter is random, and rounding errors can change which tokens an expert drops.
 SWITCH = ["num_layers = 1", "num_experts = 4", "MoE1D.switch_jitter = 0.0"]
 
 BOUNDS = {
@@ -51,7 +49,7 @@ BOUNDS = {
 
 @dataclass
 class Row:
-    """How far the two engines are apart on one gin file."""
+    """The differences between the two engines on one gin file."""
 
     name: str
     differences: dict
@@ -59,7 +57,7 @@ class Row:
     seconds: float
 
     def problems(self):
-        """Returns what is out of bounds, as text."""
+        """Returns a line for each value out of bounds."""
         found = [
             f"{key} differ by {value:.1e}, more than {BOUNDS[key]:.0e}"
             for key, value in self.differences.items()
@@ -72,8 +70,8 @@ def compare(name, mesh):
     """Compares the two engines on one gin file.
 
     Args:
-        name: Of the gin file.
-        mesh: A function that runs a function of `mesh_reference` in a TensorFlow 1 process.
+        name: Name of the gin file.
+        mesh: A function that runs `mesh_reference.reference` in a TensorFlow 1 process.
 
     Returns:
         A `Row`.
@@ -104,7 +102,7 @@ def compare(name, mesh):
 
 
 def in_keras(gin_file, bindings, batches, prompts, weights, steps, dtype="float32"):
-    """Returns what `mesh_reference.reference` returns, from the Keras model with these weights."""
+    """Returns the results of `mesh_reference.reference` for the Keras model with these weights."""
     import keras
     import tensorflow as tf
 
@@ -176,27 +174,23 @@ def norm_apart(actual, expected):
 
 
 def worst(distance, actual, expected):
-    """Returns the largest distance of arrays of the same name."""
+    """Returns the largest distance between arrays of the same name."""
     assert actual.keys() == expected.keys(), actual.keys() ^ expected.keys()
     return max(distance(actual[name], expected[name]) for name in expected)
 
 
 class MeshProcess:
-    """The TensorFlow 1 process, as a function."""
+    """Runs functions of `mesh_reference` in a process from `tf1.new_process`."""
 
-    def __init__(self):
-        from tests.mesh import tf1
-
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=tf1.start, initargs=(sys.path,)
-        )
+    def __init__(self, process):
+        self._process = process
 
     def __call__(self, function="reference", **kwargs):
-        return self._pool.submit(run_in_tf1, function, kwargs).result()
+        return self._process.submit(_run_in_tf1, function, kwargs).result()
 
 
-def run_in_tf1(function, kwargs):
-    """Runs a function of `mesh_reference`; its errors travel as text."""
+def _run_in_tf1(function, kwargs):
+    """Runs a function of `mesh_reference`; raises errors as text, because gin's do not pickle."""
     from tests.convert import mesh_reference
 
     try:
@@ -218,11 +212,12 @@ def keras_parameters(name):
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", help="gin files; default: all that are published")
+    parser.add_argument("names", nargs="*", help="gin files; default: all published ones")
     names = parser.parse_args().names
-    mesh = MeshProcess()
+    from tests.mesh import tf1
     from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
+    mesh = MeshProcess(tf1.new_process())
     published = {**PUBLISHED, **AS_PUBLISHED}
     header = "".join(f"{key:>11}" for key in BOUNDS)
     columns = f"{'Mesh':>12}{'Keras':>12}{'published':>10}"

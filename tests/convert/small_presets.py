@@ -1,4 +1,4 @@
-"""Small presets with an optimizer's state, for tests of conversion."""
+"""Small presets with optimizer state, for tests of conversion."""
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def make_preset(path, name, vocabulary, bindings=()):
     slots = [s for w in model.backbone.weights for s in optimizer.slots(w).values()]
     for weight in model.backbone.weights:
         weight.assign(rng.standard_normal(weight.shape))
-    for slot in slots:  # second moments: training on from negative ones gives no numbers
+    for slot in slots:  # second moments, which must not be negative
         slot.assign(np.square(rng.standard_normal(slot.shape)))
     optimizer.iterations.assign(17)
     model.save_to_preset(str(path))

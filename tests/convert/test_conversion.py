@@ -1,4 +1,4 @@
-"""Checkpoints of Mesh TensorFlow to Keras presets and back: bitwise, or one clear line."""
+"""Mesh TensorFlow checkpoints convert to presets and back bit for bit, or with a clear error."""
 
 import re
 import shutil
@@ -45,7 +45,8 @@ def test_there_and_back(name, vocabulary, tmp_path):
     assert step == step_again == 17 and slots.keys() == slots_again.keys()
     for key, slot in slots.items():
         np.testing.assert_array_equal(slot, slots_again[key])
-    assert all("step 17" in line for line in lines if line.startswith("Converted"))
+    converted = [line for line in lines if line.startswith("Converted")]
+    assert len(converted) == 2 and all("step 17" in line for line in converted)
 
 
 def test_a_checkpoint_of_many_parts_reads_as_one(tmp_path, monkeypatch):
@@ -58,11 +59,24 @@ def test_a_checkpoint_of_many_parts_reads_as_one(tmp_path, monkeypatch):
     assert checkpoint.shapes == {name: array.shape for name, array in arrays.items()}
     for name, array in arrays.items():
         np.testing.assert_array_equal(checkpoint.read(name), array)
-    assert sorted(p.suffix.split("-")[0] for p in tmp_path.iterdir() if "part" in p.name) == []
+    assert len(list(tmp_path.glob("model.ckpt-5.data-*"))) > 1
+    assert not list(tmp_path.glob(".checkpoint-*"))
+
+
+def test_an_interrupted_checkpoint_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("primer_tf.convert.mesh_checkpoint.PART_BYTES", 100)
+
+    def variables():
+        yield "a", np.zeros(100)
+        raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_checkpoint(tmp_path, 5, variables())
+    assert not list(tmp_path.iterdir())
 
 
 def fails(capsys, *arguments):
-    """Runs the command and returns the one line it fails with."""
+    """Runs the command and returns the error line that it ends with."""
     status = cli.main([str(a) for a in arguments])
     lines = [line for line in capsys.readouterr().err.splitlines() if "primer: error" in line]
     assert status == 1 and len(lines) == 1
@@ -90,14 +104,14 @@ def mesh_to_keras_fails(capsys, primer, tmp_path, *more, model_dir=None):
         (["--vocabulary", "nothing.model"], "No such vocabulary: nothing.model"),
     ],
 )
-def test_what_does_not_fit(more, message, capsys, primer, tmp_path):
+def test_arguments_that_do_not_fit(more, message, capsys, primer, tmp_path):
     line = mesh_to_keras_fails(capsys, primer, tmp_path, *more)
     assert re.search(message, line), line
 
 
 @pytest.fixture
 def as_published(primer, tmp_path):
-    """A checkpoint with the operative configuration of a published run: normalized before all."""
+    """A checkpoint with the operative configuration of a published run: pre placement."""
     folder = tmp_path / "published"
     shutil.copytree(primer / "mesh", folder)
     (folder / "operative_config.gin").write_text(
@@ -125,7 +139,7 @@ def test_an_operative_configuration_and_a_named_file_that_disagree(as_published,
         for name in ("named", "ran")
     ]
     assert placements == ["alternating", "pre"]
-    # Where they agree there is nothing to say.
+    # If they agree, there is no warning.
     lines.clear()
     named["bindings"] = ["make_layer_stack.layer_stack_cls = @transformer.LayerStack"]
     mesh_to_keras(as_published, tmp_path / "agreed", **named)
@@ -142,7 +156,7 @@ def test_an_operative_configuration_of_another_attention(capsys, as_published, t
     with open(as_published / "operative_config.gin", "a") as file:
         file.write("MDHA.shared_kv = True\n")
     line = mesh_to_keras_fails(capsys, None, tmp_path, model_dir=as_published)
-    assert "cannot honour MDHA.shared_kv = True; it must be False" in line
+    assert "does not support MDHA.shared_kv = True; it must be False" in line
 
 
 def test_a_circular_include(capsys, primer, tmp_path):
@@ -190,7 +204,7 @@ def test_a_vocabulary_of_another_size(capsys, primer, tmp_path):
     assert "400 pieces, more than the 384 rows" in line
 
 
-def test_what_cannot_become_a_mesh_checkpoint(capsys, primer, tmp_path, vocabulary):
+def test_presets_that_do_not_convert(capsys, primer, tmp_path, vocabulary):
     line = fails(capsys, "convert", "keras-to-mesh", tmp_path / "nowhere", tmp_path / "mesh")
     assert "nowhere" in line
     line = fails(capsys, "convert", "keras-to-mesh", primer / "preset", primer / "mesh")

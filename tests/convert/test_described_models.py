@@ -1,4 +1,4 @@
-"""Models that no published file describes: the gin text written for them is the same in Mesh TF."""
+"""For models without a published file, the generated gin text describes the same Mesh TF model."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.gin_config import gin_writer
 from primer_tf.models import PrimerBackbone
-from tests.convert.parity import apart, in_keras, run_in_tf1, worst
+from tests.convert.parity import apart, in_keras, worst
 
 SIZES = {
     "vocabulary_size": 300,
@@ -18,7 +18,7 @@ SIZES = {
     "head_dim": 8,
     "max_sequence_length": 64,
 }
-# Experts that drop a token decide by rounding errors which one it is, and jitter is random.
+# No token is dropped, because rounding errors would decide which; and jitter is random.
 EXPERTS = {"capacity_factor": 4.0, "eval_capacity_factor": 4.0, "router_jitter": 0.0}
 
 MODELS = {
@@ -62,16 +62,8 @@ MODELS = {
 
 
 @pytest.fixture
-def mesh(tf1_process):
-    def call(function, **kwargs):
-        return tf1_process.submit(run_in_tf1, function, kwargs).result()
-
-    return call
-
-
-@pytest.fixture
 def described(tmp_path):
-    """Returns a function from a model's name to its backbone and a gin file of it."""
+    """A function from a model's name to its backbone and its gin file."""
 
     def described(name):
         backbone = PrimerBackbone(**SIZES, **MODELS[name])
@@ -87,7 +79,7 @@ def test_variables_have_the_same_names_and_shapes(name, mesh, described):
     backbone, file = described(name)
     names = mesh_names(backbone)
     shapes = {names[v.path]: tuple(v.shape) for v in backbone.weights}
-    # Built for T5's own vocabulary, as big as rows of 300 hold it.
+    # Mesh TensorFlow builds it for T5's own vocabulary instead of 300 tokens.
     shapes["transformer/embedding"] = (32_100, 16)
     assert mesh("shapes", gin_file=file) == shapes
 

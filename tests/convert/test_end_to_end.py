@@ -1,4 +1,4 @@
-"""One training, two engines: T5 trains, Keras goes on, T5 decodes what Keras trained."""
+"""One training run in two engines: T5 trains, Keras continues, and T5 decodes the result."""
 
 import re
 from pathlib import Path
@@ -23,10 +23,10 @@ PROMPTS = ["And it came to pass, that", "In the beginning", "The LORD"]
 
 @in_tf1
 def in_t5(folder, run, bindings):
-    """Runs T5's command on the demo text; what it prints goes to `RUN.txt`."""
+    """Runs T5's command on the demo text; its output goes to `RUN.txt`."""
     from tests.mesh.command import t5
 
-    # Decoding has lengths of its own.
+    # Decoding has its own lengths.
     own = {} if run == "decode" else LENGTHS
     printed = t5(f"{folder}/mesh", run, model="tiny_primer_ez", **{**DEMO, **own, **bindings})
     Path(folder, f"{run}.txt").write_text(printed)
@@ -79,7 +79,7 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
         in_t5(folder=folder, run=run, bindings={**common, **bindings}, tf1_process=tf1_process)
         return (tmp_path / f"{run}.txt").read_text()
 
-    # T5 trains; Keras gets the same perplexity from the converted checkpoint.
+    # T5 trains; the converted checkpoint has the same perplexity in Keras.
     t5("train", TRAIN_STEPS=STEPS)
     evaluated = t5("perplexity_eval", CHECKPOINT=-1)
     expected = float(re.search(r"perplexity ([\d.]+)", evaluated)[1])
@@ -92,7 +92,7 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
     evaluation = Evaluator(model, chunks, num_bytes, 8)()
     assert evaluation.perplexity == pytest.approx(expected, rel=1e-3)
 
-    # Both go on with the same batches.
+    # Both continue with the same batches.
     printed = t5("train", TRAIN_STEPS=2 * STEPS, **SEED)
     curve = {int(s): float(x) for s, x in re.findall(r"step (\d+)/\d+  loss ([\d.]+)", printed)}
     dump_batches(
@@ -117,7 +117,7 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
     for number, loss in curve.items():
         assert losses[number] == pytest.approx(loss, rel=2e-3), (number, curve)
 
-    # T5 decodes what Keras trained.
+    # T5 decodes with the weights that Keras trained.
     model.save_to_preset(str(tmp_path / "preset"))
     save_training_state(tmp_path / "preset", weights, trained.optimizer)
     (tmp_path / "mesh").rename(tmp_path / "before")

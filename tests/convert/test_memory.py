@@ -1,4 +1,4 @@
-"""A large checkpoint converts in little more memory than it has bytes."""
+"""Converting a large checkpoint needs little more memory than the checkpoint's size."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from primer_tf.convert.streaming import without_values
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.models import PrimerBackbone
 
-# Runs a command in a process of its own and prints the peak of its memory, in bytes.
+# Runs a command in its own process and prints its peak memory in bytes.
 PEAK = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)

@@ -1,4 +1,4 @@
-"""Checkpoints of Mesh TensorFlow in folders of any name, and what is wrong with one."""
+"""Mesh TensorFlow checkpoints in folders of any name, and errors about damaged ones."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def test_a_folder_of_any_name(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_literal(tmp_path, name):
-    """The same folder by a name that matches itself and nothing else, as long as we run."""
+    """As a pattern, the literal name of a folder matches that folder and no other."""
     import tensorflow as tf
 
     (tmp_path / "v1").mkdir()
@@ -74,7 +74,7 @@ DAMAGES = {
 @pytest.mark.parametrize("name", ["corrupt", "[v1]"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_only_damage_is_called_damage(tmp_path, damage, name):
-    """And no error advises to delete what may be good."""
+    """No error advises the user to delete files that may be intact."""
     file, do, message = DAMAGES[damage]
     write(tmp_path / name)
     do(tmp_path / name / file)
@@ -88,7 +88,7 @@ def test_only_damage_is_called_damage(tmp_path, damage, name):
 
 
 def test_a_saved_model_that_tensorflow_could_not_load(tmp_path):
-    """By its own word, where we refuse to write one and only there."""
+    """The check rejects exactly the folders from which TensorFlow's loader fails to read."""
     import tensorflow as tf
 
     one = {"tensor_names": ["v"], "shape_and_slices": [""]}

@@ -1,21 +1,13 @@
-"""Keras computes, learns and writes what Mesh TensorFlow does, from one gin file."""
+"""From one gin file, Keras computes, trains and decodes the same as Mesh TensorFlow."""
 
 import pytest
 
 from primer_tf.convert.from_gin import from_gin
 from primer_tf.gin_config.presets import preset_parameters
-from tests.convert.parity import compare, run_in_tf1
+from tests.convert.parity import compare
 from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 FAST = ("small_primer", "switch_primer")
-
-
-@pytest.fixture
-def mesh(tf1_process):
-    def call(function="reference", **kwargs):
-        return tf1_process.submit(run_in_tf1, function, kwargs).result()
-
-    return call
 
 
 @pytest.mark.parametrize(

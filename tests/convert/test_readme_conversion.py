@@ -1,4 +1,4 @@
-"""What README.md says to type to go from one engine to the other does what it says."""
+"""README.md's commands for conversion between the engines work as described."""
 
 import re
 import shutil

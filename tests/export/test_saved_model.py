@@ -1,4 +1,4 @@
-"""An exported model answers, in a process without our code, what `generate` answers."""
+"""In a process without our code, an exported model gives the same texts as `generate`."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ def model(vocabulary):
     return model
 
 
-def test_a_process_without_our_code_answers_the_same(model, tmp_path):
+def test_a_process_without_our_code_gives_the_same_texts(model, tmp_path):
     folder = export_saved_model(model, tmp_path / "primer")
     assert folder == tmp_path / "primer" / "1"
     tokenizer = model.preprocessor.tokenizer
@@ -83,7 +83,7 @@ def test_a_process_without_our_code_answers_the_same(model, tmp_path):
     assert tokenizer.detokenize(completed) == expected
 
 
-def test_versions_and_what_is_refused(model, tmp_path):
+def test_version_numbers_and_errors(model, tmp_path):
     (tmp_path / "2").mkdir()
     (tmp_path / "notes").mkdir()
     assert export_saved_model(model, tmp_path, max_length=8) == tmp_path / "3"

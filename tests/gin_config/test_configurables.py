@@ -11,9 +11,10 @@ def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
     import gin
     from gin import config
 
-    from primer_tf.gin_config.configurables import MODEL, RUNS, Only
+    from primer_tf.gin_config.configurables import RUNS, known_configurables
     from primer_tf.gin_config.gin_reader import Reference
     from primer_tf.mesh import graphs
+    from primer_tf.sublayers.gin_arguments import default_of
 
     for module in (
         "mesh_tensorflow.transformer.evolved_transformer",
@@ -29,15 +30,15 @@ def test_names_arguments_and_defaults_are_those_of_mesh_tensorflow():
     ):
         importlib.import_module(module)
     graphs.parse()  # Mesh TensorFlow's own defaults
-    for name, arguments in {**RUNS, **MODEL}.items():
+    for name, arguments in known_configurables().items():
         function = config._REGISTRY[name].wrapped
         parameters = inspect.signature(function).parameters
         extra = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         for argument, rule in arguments.items():
             assert argument in parameters or extra, f"{name}.{argument}"
-            if name not in MODEL:
+            if name in RUNS:
                 continue
-            default = rule.default if isinstance(rule, Only) else rule
+            default = default_of(rule)
             if isinstance(default, Reference | list):
                 continue  # what a model is made of; test_model_arguments holds that
             try:

@@ -14,8 +14,9 @@ from primer_tf.gin_config.model_arguments import backbone_arguments
 from primer_tf.gin_config.presets import preset_arguments, preset_names
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.layers import activations
-from primer_tf.layers.sublayer import sublayer_names
 from primer_tf.models import PrimerBackbone
+from primer_tf.sublayers import sublayer_names
+from primer_tf.sublayers.activations import ALIASES
 
 DEFAULTS = {
     name: parameter.default
@@ -138,7 +139,7 @@ def test_every_activation_or_an_error_that_names_it():
                 gin_writer.write(arguments)
         else:
             found = read(gin_writer.write(arguments))["activation"]
-            assert found == gin_writer.ALIASES.get(name, name)
+            assert found == ALIASES.get(name, name)
 
 
 def test_a_z_loss_that_mesh_tensorflow_cannot_have():

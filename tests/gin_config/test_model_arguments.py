@@ -9,7 +9,7 @@ from primer_tf.gin_config.model_arguments import backbone_arguments, loss_argume
 from primer_tf.gin_config.presets import preset_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.gin_config.run_arguments import run_arguments
-from tests.mesh.test_published_files import WITHOUT_EFFECT
+from tests.mesh.paper_values import WITHOUT_EFFECT
 
 PRIMER = ["models/tiny_primer.gin"]
 TRAIN = [*PRIMER, "run/train.gin", "hardware/cpu.gin"]
@@ -77,7 +77,7 @@ def test_one_binding_changes_one_argument(binding, argument, value):
     [
         ("MDHA.num_head = 3", "MDHA has no argument 'num_head'; did you mean 'num_heads'"),
         ("MDHB.num_heads = 3", "unknown configurable 'MDHB'; did you mean 'MDHA'"),
-        ("MDHA.num_memory_heads = 1", "cannot honour MDHA.num_memory_heads = 1; it must be 0"),
+        ("MDHA.num_memory_heads = 1", "does not support MDHA.num_memory_heads = 1; it must be 0"),
         ("MDHA.shared_kv = True", "it must be False"),
         ("MDHA.combine_dims = False", "it must be True"),
         ("MDHA.keep_query_heads_dims = True", "it must be False"),
@@ -85,24 +85,24 @@ def test_one_binding_changes_one_argument(binding, argument, value):
         ("MDHA.call.losses = []", "it must be None"),
         ("MDHA.num_heads = %n", "nothing defines the macro %n"),
         ("num_heads = %num_heads", "macro %num_heads is defined by itself"),
-        ("MDHA.z_loss_coeff = 1e-3", "cannot honour MDHA.z_loss_coeff = 0.001; it must be None"),
+        ("MDHA.z_loss_coeff = 1e-3", "does not support MDHA.z_loss_coeff = 0.001; it must be None"),
         ("MDHA.relative_attention_type = 'bias'", "it must be 'bias_shared'"),
         ("Unitransformer.positional_embedding = True", "it must be False"),
         ("utils.run.model_type = 'bitransformer'", "it must be 'lm'"),
         ("sublayer_dropout.dropout_rate = 0.2", "0.2, but .*defaults.gin, line .* has one dropout"),
-        ("DenseReluDense.activation = ['relu', 'relu']", "cannot honour"),
+        ("DenseReluDense.activation = ['relu', 'relu']", "does not support"),
         ("DenseReluDense.activation = ['mish']", "it has the activations relu,"),
         ("make_layer_stack.layers = [@MDHA, @a.Layer]", "no Keras layer stands for @a.Layer"),
         ("make_layer_stack.layers = [@MDHA, @SelfAttention]", "one kernel_size"),
-        ("make_layer_stack.layer_stack_cls = @ReversibleLayerStack", "cannot honour"),
-        ("LayerStack.sublayers_final = []", "cannot honour the sublayers"),
+        ("make_layer_stack.layer_stack_cls = @ReversibleLayerStack", "does not support"),
+        ("LayerStack.sublayers_final = []", "does not support the sublayers"),
         (
             "LayerStack.sublayers_per_layer = [@sublayer_call_layer, @sublayer_residual]",
-            "cannot honour the sublayers sublayer_call_layer, sublayer_residual",
+            "does not support the sublayers sublayer_call_layer, sublayer_residual",
         ),
     ],
 )
-def test_what_cannot_be_honoured_is_named(binding, message):
+def test_what_is_not_supported_is_named(binding, message):
     with pytest.raises(UserError, match=message) as error:
         backbone_arguments(read(PRIMER, binding))
     assert "the binding" in str(error.value) and "\n" not in str(error.value)
@@ -188,13 +188,13 @@ def test_data_of_runs():
 @pytest.mark.parametrize(
     "files, binding, message",
     [
-        (TRAIN, "utils.run.optimizer = @SgdOptimizer", "cannot honour @SgdOptimizer"),
+        (TRAIN, "utils.run.optimizer = @SgdOptimizer", "does not support @SgdOptimizer"),
         (TRAIN, "AdafactorOptimizer.beta1 = 0.9", "it must be 0.0"),
         (TRAIN, "learning_rate_schedule_noam.linear_decay_fraction = 0.1", "it must be 0.0"),
         (TRAIN, "TOKENS_PER_BATCH = 100", "100 tokens do not fill one sequence of 512"),
-        (TRAIN, "get_variable_dtype.activation_dtype = 'float16'", "cannot honour 'float16'"),
-        ([*TRAIN, "hardware/cpu_mesh.gin"], "MESH = 'model:2'", "cannot honour 'model:2'"),
-        ([*PRIMER, "run/decode.gin"], "INPUT = 'x'", "cannot honour 'infer'"),
+        (TRAIN, "get_variable_dtype.activation_dtype = 'float16'", "does not support 'float16'"),
+        ([*TRAIN, "hardware/cpu_mesh.gin"], "MESH = 'model:2'", "does not support 'model:2'"),
+        ([*PRIMER, "run/decode.gin"], "INPUT = 'x'", "does not support 'infer'"),
     ],
 )
 def test_runs_that_keras_cannot_make(files, binding, message):

@@ -1,4 +1,4 @@
-"""What the layer tests share: randomized weights, their names, gradients on any backend."""
+"""Helpers of the layer tests: random weights, NumPy values, gradients on any backend."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ from keras import ops
 
 
 def randomize(layer, seed=0, scale=0.3):
-    """Gives every weight a random value, so that no zero or one hides a mistake."""
+    """Adds random numbers to every weight, so that zeros and ones do not hide a mistake."""
     rng = np.random.default_rng(seed)
     for weight in layer.weights:
         value = ops.convert_to_numpy(weight.value)
@@ -21,12 +21,12 @@ def numpy(x):
 
 
 def value_and_gradients(function, variables):
-    """Returns a scalar function's value and its gradients, as NumPy arrays, on any backend."""
+    """Returns the value and gradients of a scalar function as NumPy arrays, on any backend."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function  # as `fit` runs it
+        @tf.function  # as in `fit`
         def compiled():
             with tf.GradientTape() as tape:
                 value = function()

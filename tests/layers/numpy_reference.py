@@ -1,6 +1,6 @@
-"""The formulas of the paper in plain NumPy, loop by loop where that is the clearest.
+"""The formulas of the paper in plain NumPy, with loops where they are clearest.
 
-Written from the paper and from T5's definitions, not from the layers: it shares no code with them.
+They follow the paper and T5's definitions, and share no code with the layers.
 """
 
 import math
@@ -43,7 +43,7 @@ def causal_separable_conv(x, weights, segment_ids=None):
 def evolved_convolution(x, weights, padding_mask=None, segment_ids=None):
     """Mesh TensorFlow's `DecoderConvolutionalLayer`; `weights`: `left`, `right`, `output`, `norm`.
 
-    There the start token has the id of padding, so both are masked before each convolution.
+    The start token has the id of padding, so both are masked before each convolution.
     """
     batch, length, channels = x.shape
     seen = np.ones((batch, length, 1), x.dtype)
@@ -82,7 +82,7 @@ def rms_norm(x, scale, epsilon=1e-6):
 
 
 def relative_position_bucket(distance, num_buckets=32, max_distance=128):
-    """Bucket of `query position - key position`, for a decoder."""
+    """Returns the bucket of `query position - key position` in a decoder."""
     distance = max(distance, 0)
     exact = num_buckets // 2
     if distance < exact:
@@ -108,7 +108,7 @@ def softmax(x):
 
 def attention(x, weights, num_heads, bias=None, padding_mask=None, segment_ids=None):
     """`weights`: `query`/`key`/`value` or `query_key`/`query`/`value`, `attention_output`, and
-    `<name>_conv` lists of taps where there are convolutions, `synthetic_scores` where there are."""
+    optionally lists of taps `<name>_conv`, and `synthetic_scores`."""
     if padding_mask is not None:
         x = x * padding_mask[..., None]
 
@@ -155,7 +155,7 @@ def feed_forward(x, weights, activation):
 def switch_feed_forward(x, weights, activation, capacity_factor, group_size, padding_mask=None):
     """Returns the output, the load-balancing loss and the router's z-loss, both without factors.
 
-    Token by token, in order: an expert that has its share of a group takes no more.
+    It processes one token after the other; an expert at its capacity drops further tokens.
     """
     batch, length, channels = x.shape
     count = batch * length

@@ -1,4 +1,4 @@
-"""The NumPy reference of a whole layer, with weights read from the layer."""
+"""The NumPy reference of a whole layer, with the layer's weights."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ NORMS = {
 
 
 def forward(layer, x, read=numpy):
-    """Returns what `layer` should return for `x`; `read` gives the value of a variable."""
+    """Returns the expected output of `layer` for `x`; `read` returns the value of a variable."""
     if isinstance(layer, layers.CausalDepthwiseConv1D):
         return reference.causal_depthwise_conv(x, [read(tap) for tap in layer.taps])
     if isinstance(layer, keras.layers.LayerNormalization):

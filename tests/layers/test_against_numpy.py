@@ -1,4 +1,4 @@
-"""Forward passes against the independent NumPy reference."""
+"""Forward passes equal the independent NumPy reference."""
 
 import keras
 import numpy as np
@@ -60,7 +60,7 @@ def test_gelu_tanh(x):
 
 
 def test_conv_by_hand():
-    """With the published initial values: 0.5 for now, 0.5 / 3 for each earlier position."""
+    """The published initial values are 0.5 for the position and 0.5 / 3 for each earlier one."""
     ones = np.ones((1, 4, 1), "float32")
     expected = [0.5, 0.5 + 0.5 / 3, 0.5 + 1.0 / 3, 0.5 + 1.0 / 3]
     np.testing.assert_allclose(numpy(CausalDepthwiseConv1D(3)(ones))[0, :, 0], expected, rtol=1e-6)
@@ -78,7 +78,7 @@ def test_conv(x, width, segment_ids):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always compiles")
 def test_conv_compiled_by_xla(x):
-    """XLA gets another form of the sum."""
+    """With XLA, the layer computes the sum in another way."""
     import tensorflow as tf
 
     layer = CausalDepthwiseConv1D(3)
@@ -161,7 +161,7 @@ def test_synthesizer_attention(x, max_length, mask):
 
 
 def test_synthesizer_attention_by_hand():
-    """With no queries, scores are the learned ones: softmax([log 3, 0]) = [3/4, 1/4]."""
+    """With zero queries only the learned scores count: softmax([log 3, 0]) = [3/4, 1/4]."""
     layer = SynthesizerAttention(num_heads=1, head_dim=1, max_length=4)
     layer.build((1, 2, 1))
     for weight in layer.weights:
@@ -222,7 +222,7 @@ def test_decoder_stack(x, normalization, placement, shared):
 
 
 def test_evolved_transformer_block(x):
-    """Attention of two numbers of heads in one stack: a table of position biases for each."""
+    """In a stack with two numbers of heads, each number has its own table of position biases."""
     layers = [
         CausalSelfAttention(6, 2),
         EvolvedConvolution(),

@@ -1,4 +1,4 @@
-"""Attention by query blocks against attention with whole matrices."""
+"""Attention by query blocks equals attention with whole matrices."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def matrix_by_definition(bias, offset=0):
 
 @pytest.fixture(params=[1, 3, 4], autouse=True)
 def query_blocks(request, monkeypatch):
-    """One block for each query, up to the limit of 8; four, the last one not full; two."""
+    """Blocks of one query, up to the limit of 8 blocks; four, the last one not full; two."""
     monkeypatch.setattr(causal_attention, "QUERY_BLOCK", request.param)
 
 
@@ -78,8 +78,8 @@ def test_longer_distances_have_the_last_bias():
     np.testing.assert_allclose(one_query, expected[:, :1], rtol=1e-6)
 
 
-def test_folding_is_expanding_transposed():
+def test_unskewing_is_the_transpose_of_skewing():
     matrix = RNG.standard_normal((HEADS, 4, LENGTH)).astype("float32")
-    folded = numpy(unskew_distances(ops.convert_to_tensor(matrix), 5, BIAS.shape[1]))
-    expanded = numpy(skew_distances(ops.convert_to_tensor(BIAS), 4, LENGTH, 5))
-    assert (folded * BIAS).sum() == pytest.approx((matrix * expanded).sum(), rel=1e-4)
+    unskewed = numpy(unskew_distances(ops.convert_to_tensor(matrix), 5, BIAS.shape[1]))
+    skewed = numpy(skew_distances(ops.convert_to_tensor(BIAS), 4, LENGTH, 5))
+    assert (unskewed * BIAS).sum() == pytest.approx((matrix * skewed).sum(), rel=1e-4)

@@ -1,4 +1,4 @@
-"""Causality, and decoding with a cache against the full forward pass."""
+"""Layers are causal, and decoding with a cache equals the full forward pass."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ VARIANTS = {
     "shared_plain": lambda: [CausalSelfAttention(3, shared_query_key=True)],
     "synthesizer": lambda: [SynthesizerAttention(3, max_length=LENGTH + 2)],
     "evolved": lambda: [EvolvedConvolution(), CausalSelfAttention(6)],
-    # With room for all tokens in one expert nothing is dropped.
+    # One expert has room for all tokens, so none is dropped.
     "switch": lambda: [
         MultiDConvHeadAttention(3),
         SwitchFeedForward(10, num_experts=4, eval_capacity_factor=4.0),
@@ -75,7 +75,7 @@ def test_one_token_at_a_time_equals_the_full_pass(stack, x, joined):
 def test_decoding_may_go_back_after_a_prefill(stack, x, restart):
     """KerasHub prefills the whole padded prompt, then restarts at the shortest row's end."""
     prompt = x.copy()
-    prompt[:, restart:] = 123.0  # what stands there when the cache is filled must not matter
+    prompt[:, restart:] = 123.0  # these values of the prefill must not matter
     _, cache = stack(prompt, cache=stack.build_cache(2, LENGTH), cache_update_index=0)
     full = numpy(stack(x))
     for position in range(restart - 1, LENGTH):

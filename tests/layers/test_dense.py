@@ -1,4 +1,4 @@
-"""int8 products of single vectors, as decoding computes them, against NumPy's integers."""
+"""int8 products of single vectors, as in decoding, equal NumPy's products of integers."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tests.layers.helpers import numpy
 
 
 def compiled(function):
-    """Compiles with XLA, but on PyTorch."""
+    """Compiles with XLA, except on PyTorch."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -23,7 +23,7 @@ def compiled(function):
 
 
 def in_a_loop(layer, x):
-    """Applies a layer inside a compiled loop, where decoding applies it."""
+    """Applies a layer inside a compiled loop, as decoding does."""
 
     def function(x):
         rows = layer.decoding_weights()
@@ -34,7 +34,7 @@ def in_a_loop(layer, x):
 
 
 def by_integers(x, kernel):
-    """Both quantized to -127 .. 127 by their largest value: `x` as a whole, `kernel` by column."""
+    """Quantizes `x` as a whole and `kernel` by column to -127 .. 127, and multiplies them."""
     x_scale = 127 / (np.abs(x).max() + 1e-7)
     scales = 127 / (np.abs(kernel).max(axis=0) + 1e-7)
     integers = np.round(x * x_scale).astype("int64") @ np.round(kernel * scales).astype("int64")
@@ -43,7 +43,7 @@ def by_integers(x, kernel):
 
 @pytest.fixture
 def kernel():
-    # Columns of very different size: each has a scale of its own.
+    # The columns differ widely in size, so each needs its own scale.
     rng = np.random.default_rng(0)
     return (rng.standard_normal((48, 20)) * np.logspace(-2, 2, 20)).astype("float32")
 
@@ -63,7 +63,7 @@ def test_products_equal_those_of_integers(layer, kernel, shape):
     x = np.random.default_rng(1).standard_normal(shape).astype("float32")
     rows = [np.maximum(by_integers(row, kernel) + layer.bias, 0.0) for row in x.reshape(-1, 48)]
     expected = np.reshape(rows, (*shape[:-1], 20))
-    # Rounding to integers must show: it is not the float product.
+    # The difference from the float product must be visible.
     assert np.abs(np.maximum(x @ kernel + numpy(layer.bias), 0.0) - expected).max() > 1e-3
     np.testing.assert_allclose(in_a_loop(layer, x), expected, rtol=1e-5, atol=1e-5)
 
@@ -75,7 +75,7 @@ def test_lora_is_added(layer):
     np.testing.assert_allclose(in_a_loop(layer, x), numpy(layer(x)), rtol=1e-5, atol=1e-5)
 
 
-def test_a_vector_that_is_not_a_number_stays_one(kernel):
+def test_a_vector_of_nan_gives_nan(kernel):
     rows = np.round(kernel.T).astype("int8")
     x = np.full((1, 48), np.nan, "float32")
     assert np.isnan(numpy(int8_product(x, rows, np.ones(20, "float32")))).all()

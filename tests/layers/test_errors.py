@@ -1,4 +1,4 @@
-"""What a wrong argument or shape is answered with."""
+"""Wrong arguments and shapes raise errors that name them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`trainable=False`: no weight moves, whenever and wherever it was said."""
+"""With `trainable=False` no weight changes, no matter when and where it was set."""
 
 import keras
 import numpy as np
@@ -76,7 +76,7 @@ def test_every_public_layer_is_tested():
 @pytest.mark.parametrize("cls", MAKERS)
 @pytest.mark.parametrize("make", [frozen, frozen_before_building, restored])
 def test_no_variable_is_trainable(make, cls):
-    """A model asks the variables, not the layers they are in."""
+    """Models look at the attribute of the variables, not of the layers."""
     layer = make(cls)
     assert layer.weights
     assert not any(weight.trainable for weight in layer.weights)
@@ -84,7 +84,7 @@ def test_no_variable_is_trainable(make, cls):
     assert len(layer.trainable_variables) == len(layer.weights)
 
 
-def test_only_the_frozen_half_of_a_model_stands_still():
+def test_only_the_frozen_half_of_a_model_stays_unchanged():
     layers = [frozen(cls) for cls in MAKERS if cls is not T5RelativePositionBias]
     head = keras.layers.Dense(1)
     x = inputs = keras.Input(SHAPE[1:])

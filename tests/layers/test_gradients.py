@@ -1,4 +1,4 @@
-"""Gradients against central differences of the NumPy reference, in float64."""
+"""Gradients equal central differences of the NumPy reference in float64."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The spread of initial weights, which is Mesh TensorFlow's."""
+"""Initial weights have the standard deviations of Mesh TensorFlow's."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from tests.layers.helpers import numpy
 
 CHANNELS, HEADS, SIZE, WIDTH = 64, 4, 32, 96
 INNER = HEADS * SIZE
-# A normal distribution cut at two standard deviations, as `truncated_normal`, has this spread.
+# The standard deviation of a normal distribution cut at two, as in `truncated_normal`.
 CUT = 0.8796
-# Glorot's uniform distribution; the fans count the first axis as places, as in a convolution.
+# Glorot's uniform distribution, whose fans treat the first axis as positions of a convolution.
 GLOROT = (2 / (100 * HEADS + 100 * 100)) ** 0.5
 
 
@@ -72,7 +72,7 @@ def test_spread(layer, expected):
         assert abs(weights[name].mean()) < 0.1 * spread
 
 
-def test_the_taps_of_a_separable_convolution_are_drawn_one_by_one():
+def test_the_taps_of_a_separable_convolution_are_independent():
     layer = EvolvedConvolution()
     layer.build((None, None, 2000))
     taps = np.stack([numpy(tap.value) for tap in layer.left_conv.depthwise.taps])

@@ -1,4 +1,4 @@
-"""The loss without all logits at once, against NumPy in float64."""
+"""The loss that never stores all logits at once equals NumPy's in float64."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def by_definition(hidden, table, z_loss, label_smoothing):
 
 @pytest.fixture(params=[10**9, 4 * VOCABULARY, 1])
 def chunk(request, monkeypatch):
-    """All tokens at once; three chunks, the last one not full; a chunk a token."""
+    """All tokens at once; three chunks, the last one not full; one chunk per token."""
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", request.param)
 
 
@@ -94,8 +94,8 @@ def test_loss_and_gradients(chunk, z_loss, label_smoothing, dtype, tolerance):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_labels_that_are_no_classes(dtype):
-    """Not a number, unless their weight is zero; and of equal logits the first is the largest."""
+def test_labels_out_of_range(dtype):
+    """The loss is NaN unless their weight is zero. Of equal logits the first one wins."""
     hidden, table = ops.zeros((4, 6), dtype), ops.convert_to_tensor(TABLE.astype("float32"))
     weights = ops.convert_to_tensor(np.array([1, 1, 0, 1], "float32"))
     for label in (-1, VOCABULARY):
@@ -106,5 +106,5 @@ def test_labels_that_are_no_classes(dtype):
             loss, correct = numpy(linear_cross_entropy(hidden, table, targets, weights))
             assert loss == pytest.approx(3 * np.log(VOCABULARY), nan_ok=True) or at == 1
             assert np.isnan(loss) == (at == 1)
-            if dtype == "bfloat16":  # in float32 such logits are too rare to be worth the time
+            if dtype == "bfloat16":  # in float32 equal logits are too rare to be worth the time
                 assert correct == 2

@@ -26,13 +26,13 @@ def inputs(batch=4, length=10):
 
 
 def test_tokens_over_capacity_are_dropped_by_hand():
-    """Six tokens, the first, third, ... to expert 0, which multiplies by 10, others by 100."""
+    """Of six tokens, 0, 2, 4 go to expert 0, which multiplies by 10; the others by 100."""
     layer = SwitchFeedForward(1, num_experts=2, activation="linear", min_expert_capacity=2)
     layer.build((1, 6, 2))
     layer.router_kernel.assign([[9.0, 0.0], [0.0, 9.0]])
     layer.intermediate_kernel.assign([[[1.0], [0.0]], [[0.0], [1.0]]])
     layer.output_kernel.assign([[[10.0, 0.0]], [[0.0, 100.0]]])
-    layer.eval_capacity_factor = 0.5  # 0.5 * 6 / 2 is 1.5, below the least capacity
+    layer.eval_capacity_factor = 0.5  # 0.5 * 6 / 2 is 1.5, below the minimum capacity
     x = np.zeros((1, 6, 2), "float32")
     x[0, 0::2, 0] = [1, 2, 3]
     x[0, 1::2, 1] = [1, 2, 3]
@@ -57,7 +57,7 @@ def test_against_the_reference(training, mask, gated, group_size):
     actual = numpy(layer(x, padding_mask=mask, training=training))
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
     if group_size >= 20 and mask is None:
-        assert (expected == 0).all(axis=-1).any(), "nothing is dropped that could be wrong"
+        assert (expected == 0).all(axis=-1).any(), "the case must drop tokens"
 
 
 @pytest.mark.parametrize("mask", [None, MASK])
@@ -66,7 +66,7 @@ def test_losses_of_the_router(mask, group_size):
     layer = make(group_size=group_size, load_balance_loss=0.3, router_z_loss=0.7)
     x = inputs()
     layer(x, padding_mask=mask)
-    assert layer.losses == [], "none out of training"
+    assert layer.losses == [], "only training has losses"
     layer(x, padding_mask=mask, training=True)
     (loss,) = layer.losses
     _, balance, z_loss = switch_feed_forward(layer, x, training=True, padding_mask=mask)
@@ -103,8 +103,8 @@ def test_gradients_of_the_losses():
     check({path: gradient}, {path: router}, reference_loss)
 
 
-def test_jitter_is_uniform_noise_on_what_the_router_sees_in_training():
-    """With one channel and logits (0, 10 x) the gate at x = 1 is the logistic of 10 times noise."""
+def test_jitter_is_uniform_noise_on_the_input_of_the_router_in_training():
+    """With one channel and logits (0, 10 x), the gate at x = 1 is the logistic of 10 * noise."""
     layer = SwitchFeedForward(1, 2, activation="linear", capacity_factor=2.0, router_jitter=0.2)
     layer.build((1, 4000, 1))
     layer.router_kernel.assign([[0.0, 10.0]])
@@ -125,7 +125,7 @@ def test_jitter_is_uniform_noise_on_what_the_router_sees_in_training():
 
 
 def test_the_router_computes_in_float32():
-    """In bfloat16, which has 8 bits, its two logits would be equal, and expert 0 be chosen."""
+    """In bfloat16, with 8 bits, the two logits would be equal and expert 0 would be chosen."""
     layer = SwitchFeedForward(1, 2, activation="linear", dtype="mixed_bfloat16")
     layer.build((1, 1, 1))
     layer.router_kernel.assign([[1.0, 1.001]])
@@ -155,8 +155,8 @@ def test_decoding_without_capacity_is_the_definition(shape):
     np.testing.assert_allclose(numpy(actual), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_decoding_has_room_for_the_most_blocks_that_tokens_can_need():
-    """Of 140 tokens 33, 33 and 74: the last token of each expert needs a block of its own."""
+def test_decoding_has_room_for_the_largest_number_of_blocks():
+    """140 tokens split into 33, 33 and 74, so the last tokens of an expert need another block."""
     layer = make(gated=True)
     pool = inputs(batch=1, length=2000)[0]
     expert = (pool @ numpy(layer.router_kernel.value)).argmax(axis=-1)
@@ -171,7 +171,7 @@ def test_decoding_has_room_for_the_most_blocks_that_tokens_can_need():
 
 
 def test_a_token_changes_nothing_before_it_in_its_row():
-    """Its expert may get full earlier, but only for those that come later."""
+    """Its expert may reach its capacity earlier, but only for later tokens."""
     layer = make(eval_capacity_factor=0.7)
     x = inputs(batch=1, length=24)
     before = numpy(layer(x))
@@ -183,7 +183,7 @@ def test_a_token_changes_nothing_before_it_in_its_row():
 
 
 def test_batches_of_unknown_size_compiled():
-    """What a Keras model compiles to: XLA on TensorFlow, where sizes are tensors when it traces."""
+    """Keras compiles with XLA on TensorFlow, and sizes are tensors while it traces."""
     layer = make(capacity_factor=0.9, eval_capacity_factor=0.9)
     x_in = keras.Input((None, CHANNELS))
     model = keras.Model(x_in, layer(x_in))
@@ -206,7 +206,7 @@ def test_the_losses_reach_fit_but_not_evaluate(checkpointing):
     model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=keras.backend.backend() != "torch")
     x = inputs()
     evaluated = model.evaluate(x, np.zeros_like(x), verbose=0)
-    # The order of the rows decides which tokens are dropped.
+    # No shuffling, because the order of the rows decides which tokens are dropped.
     history = model.fit(x, np.zeros_like(x), batch_size=4, shuffle=False, verbose=0).history
     expected, z = 0.0, numpy(x)
     for block in stack.blocks:

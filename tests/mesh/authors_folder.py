@@ -1,8 +1,8 @@
-"""A miniature of the folder with which the paper's authors published their T5 experiments.
+"""A miniature of the folder in which the paper's authors published their T5 experiments.
 
-It has the names and the structure of theirs, and no more of it: three modules beside a folder `gin`
-whose files include each other by names like `models/defaults.gin`, name T5's own files, bind what
-Mesh TensorFlow's language model never looks at, and leave the dtype of masters at its default.
+It has the same names and structure, but none of the contents: three modules and a folder `gin`. The
+gin files include each other by names like `models/defaults.gin`, include T5's own files, bind
+arguments that Mesh TensorFlow's language models ignore, and keep the default dtype of the masters.
 """
 
 from pathlib import Path
@@ -260,12 +260,12 @@ def write(folder):
 
 
 def arguments(mode, vocabulary, **bindings):
-    """Returns the arguments of the README's commands that train or evaluate, but for TPUs.
+    """Returns the arguments of the authors' commands that train or evaluate, without TPU flags.
 
     Args:
       mode: "train" or "perplexity_eval".
-      vocabulary: the path of a SentencePiece model.
-      **bindings: more gin bindings.
+      vocabulary: The path of a SentencePiece model.
+      **bindings: Additional gin bindings.
     """
     files = ["dataset.gin", "models/defaults.gin", f"models/{MODEL}.gin"]
     bindings = {

@@ -1,4 +1,4 @@
-"""Runs T5's command inside the TensorFlow 1 process, as often as a test likes."""
+"""Runs T5's command inside the TensorFlow 1 process."""
 
 import contextlib
 import io
@@ -13,20 +13,20 @@ SHORT = {"utils.run.sequence_length": {"inputs": 1, "targets": 32}}
 
 
 class Failure(Exception):
-    """The command ended with a non-zero exit status; the message is what it printed."""
+    """The command ended with a non-zero exit status; the message is its output."""
 
 
 def arguments(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(), **bindings):
     """Returns the arguments of a `t5_mesh_transformer` command.
 
     Args:
-      model_dir: a path.
-      run: the run file's name, such as `"train"`.
-      model: the model file's name; a small Primer if None.
-      hardware: the hardware file's name.
-      flags: more flags.
-      files: more gin files.
-      **bindings: gin bindings, by name.
+      model_dir: The path of the model directory.
+      run: The run file's name, such as `"train"`.
+      model: The model file's name, or None for a small Primer.
+      hardware: The hardware file's name.
+      flags: Additional flags.
+      files: Additional gin files.
+      **bindings: Gin bindings by name.
     """
     defaults = SMALL_BATCH if model else {**SMALL_BATCH, **SMALL_MODEL}
     if run in ("train", "perplexity_eval", "score", "score_task"):
@@ -47,10 +47,10 @@ def arguments(model_dir, run, *, model=None, hardware="cpu", flags=(), files=(),
 
 
 def t5(*args, **kwargs):
-    """Runs `t5_mesh_transformer` and returns what it printed to stderr; see `arguments`.
+    """Runs `t5_mesh_transformer` and returns its output on stderr; see `arguments`.
 
     Raises:
-      Failure: if the command fails.
+      Failure: If the command fails.
     """
     import gin
     from absl import flags as absl_flags

@@ -1,4 +1,4 @@
-"""Small Mesh TensorFlow models for tests, with every variable set at random."""
+"""Small Mesh TensorFlow models for tests, with random values in every variable."""
 
 import mesh_tensorflow as mtf
 import numpy as np
@@ -10,7 +10,7 @@ TINY = ("d_model = 16", "num_heads = 2", "d_kv = 8", "d_ff = 32", "num_layers = 
 VOCABULARY = 128
 
 
-class Scene:
+class RandomModel:
     """A Mesh TensorFlow graph, its model, and a session with random weights."""
 
     def __init__(self, name, bindings=TINY):
@@ -30,7 +30,7 @@ class Scene:
         )
 
     def run(self, *tensors, seed=0):
-        """Returns the values of tensors, with weights drawn by name and seed."""
+        """Returns the values of tensors, with weights that depend on the names and the seed."""
         mesh_impl = mtf.placement_mesh_impl.PlacementMeshImpl(mtf.Shape([]), [], [""])
         anonymous = [mtf.anonymize(tensor) for tensor in tensors]
         lowering = mtf.Lowering(self.graph, {self.mesh: mesh_impl})
@@ -45,11 +45,11 @@ class Scene:
             return session.run(fetches)
 
 
-def full_logits(scene, ids):
-    """Returns the logits `[batch, length, vocab]` of the whole sequences at once."""
+def full_logits(random_model, ids):
+    """Returns the logits `[batch, length, vocab]` of a full forward pass."""
     from mesh_tensorflow.transformer import transformer
 
-    logits, _ = scene.model.call_simple(
+    logits, _ = random_model.model.call_simple(
         transformer.autoregressive_inputs(ids), ids, compute_loss=False, mode="eval"
     )
     return logits

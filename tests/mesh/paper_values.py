@@ -1,5 +1,6 @@
-"""Millions of parameters as the code that accompanied the paper states them."""
+"""Facts of the code that accompanied the paper."""
 
+# Millions of parameters of the published gin files.
 PUBLISHED = {
     "small_transformer_vanilla": 35,
     "small_transformer_gelu": 35,
@@ -26,9 +27,24 @@ PUBLISHED = {
     "synthesizer_squared_relu": 145,
 }
 
-# Full Primer as its published files ran, normalized before every layer: gin files of ours with the
-# same variables.
+# Our gin files for full Primer as the published files ran it, normalized before every layer. They
+# have the same variables.
 AS_PUBLISHED = {
     f"{size}_primer_as_published": PUBLISHED[f"{size}_primer"]
     for size in ("small", "medium", "large")
 }
+
+# Bindings of the published files and their operative configurations that have no effect: language
+# models ignore them, or they bind the only possible value.
+WITHOUT_EFFECT = (
+    "Unitransformer.layer_stack = @PrePostNormLayerStack",
+    "encoder/LayerStack.sublayers_per_layer = []",
+    "deccoder/MDHA.num_heads = 7",
+    "decoder/d_ff = 7",
+    "MDHA.num_memory_heads = 0",
+    "MDHA.shared_kv = False",
+    "MDHA.combine_dims = True",
+    "MDHA.keep_query_heads_dims = False",
+    "MDHA.attention_func = None",
+    "MDHA.call.losses = None",
+)

@@ -1,4 +1,4 @@
-"""What users get wrong ends in one clear line and a non-zero exit."""
+"""Mistakes of users end in one clear line and a non-zero exit status."""
 
 import pytest
 

@@ -15,10 +15,10 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
 
     from tests.mesh.command import corpus, failure, t5
 
-    # A name that TensorFlow would take for a pattern, and that does not match itself.
+    # TensorFlow reads this name as a pattern, which does not match the name itself.
     model, data = str(tmp_path / "[v1] a\\b?"), corpus(str(tmp_path))
 
-    # Train, and continue where it stopped.
+    # Training, and continuing from the checkpoint.
     printed = t5(model, "train", TRAIN_STEPS=4, **data)
     assert re.search(r"step 4/4  loss \d.*steps/s.*tokens/s.*left", printed)
     printed = t5(model, "train", TRAIN_STEPS=30, **data)
@@ -27,13 +27,13 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     assert losses[-1] < losses[0] - 0.3
     assert "at step 30 of 30" in t5(model, "train", TRAIN_STEPS=30, **data)
 
-    # Every checkpoint's perplexity.
+    # Perplexity of every checkpoint.
     printed = t5(model, "perplexity_eval", **data, BATCHES=2)
     steps = re.findall(r"at step (\d+): perplexity ([\d.]+)", printed)
     assert [int(step) for step, _ in steps] == [4, 30]
     assert float(steps[1][1]) < float(steps[0][1])
 
-    # Decoding: one line for each prompt, text rather than b'text'.
+    # Decoding: one line for each prompt, as text instead of b'text'.
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("light and\nthe earth was void and the deep\nsaid\n")
     decoding = dict(data, INPUT=str(prompts), PROMPT_LENGTH=16, DECODE_LENGTH=6)
@@ -47,7 +47,7 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
         assert len(lines) == 3 and not any("b'" in line for line in lines)
     assert not list((tmp_path / "out").glob("*.partial"))
 
-    # Scores of lines equal those of the same text as a task.
+    # Scores of lines, and of the examples of a task.
     targets = tmp_path / "targets.txt"
     targets.write_text("light and the earth\nwas void\n")
     scores = str(tmp_path / "scores")
@@ -58,11 +58,11 @@ def test_train_resume_evaluate_decode_score_and_export(tmp_path):
     t5(model, "score_task", SCORES=scores + "_task", **data)
     assert len(Path(scores + "_task.scores").read_text().split()) > 2
 
-    # Evaluation by continuing texts of the validation split.
+    # Evaluation on continuations of the validation split.
     t5(model, "eval", EXAMPLES=5, PROMPT_LENGTH=8, DECODE_LENGTH=6, **data)
     check_evaluation(Path(model) / "validation_eval", Path(data["TRAIN_FILES"]).read_text())
 
-    # The exported model continues as infer mode does.
+    # The exported model continues prompts as infer mode does.
     greedy = dict(data, PROMPT_LENGTH=16, DECODE_LENGTH=6)
     t5(model, "export", EXPORT_DIR=str(tmp_path / "export"), **greedy)
     (version,) = os.listdir(tmp_path / "export")
@@ -125,14 +125,14 @@ def test_microbatches_give_the_gradient_of_the_whole_batch(tmp_path):
         old = before.get_tensor(name)
         whole, *sums = (old - variables[parts].get_tensor(name) for parts in (1, 2, 4))
         assert np.abs(whole).max() > 100 * np.spacing(np.abs(old).max()), name
-        # What is left of a difference of float32 numbers is exact to their last bit.
+        # A difference of float32 numbers is exact only to their last bit.
         rounding = 2 * np.spacing(np.abs(old).max()) + 1e-6 * np.abs(whole).max()
         for sum_ in sums:
             np.testing.assert_allclose(sum_, whole, rtol=1e-4, atol=rounding, err_msg=name)
 
 
 def check_evaluation(folder, text):
-    """Checks what `eval` wrote: texts of the split, cut in two, and metrics of what was found."""
+    """Checks the output of `eval`: texts of the split, cut in two, and metrics of predictions."""
     import sacrebleu
     import tensorflow.compat.v1 as tf
 

@@ -1,4 +1,4 @@
-"""The Estimator on a model that can be computed by hand: `w` fitted to `y = w x`."""
+"""The Estimator on a model that can be checked by hand: `w` fitted to `y = w x`."""
 
 import os
 
@@ -36,7 +36,7 @@ def toy_estimator(model_dir, save_steps=2):
         note = tf.assign_add(seen, tf.one_hot(step, 20) * features["x"][0])
         with tf.control_dependencies([note]):
             train_op = tf.train.GradientDescentOptimizer(RATE).minimize(loss, step)
-        # As Mesh TensorFlow does it: the model function brings saver and saving hook.
+        # As in Mesh TensorFlow, the model function brings the saver and its hook.
         saver = tf.train.Saver(tf.global_variables(), max_to_keep=3)
         tf.add_to_collection(tf.GraphKeys.SAVERS, saver)
         saving = tf.train.CheckpointSaverHook(model_dir, save_steps=save_steps, saver=saver)
@@ -78,13 +78,13 @@ def test_training_descends_saves_and_resumes(tmp_path):
     np.testing.assert_allclose(model.get_variable_value("w"), descended(5), rtol=1e-5)
     assert set(model.get_variable_names()) == {"global_step", "seen", "w"}
 
-    # Resumed, the data start anew; five steps more are those of one more round.
+    # A resumed run starts at the beginning of the data, so five more steps are one more round.
     model.train(batches(), max_steps=10)
     np.testing.assert_allclose(model.get_variable_value("w"), descended(10), rtol=1e-5)
     saved = tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths
     assert [path.rsplit("-")[-1] for path in saved] == ["7", "9", "10"]
 
-    # `max_steps` is a total, `steps` is more.
+    # `max_steps` is a total, `steps` is an addition.
     model.train(batches(), max_steps=10)
     assert model.get_variable_value("global_step") == 10
     model.train(batches(), steps=2)
@@ -92,8 +92,8 @@ def test_training_descends_saves_and_resumes(tmp_path):
 
 
 @in_tf1
-def test_outdated_checkpoints_are_those_of_the_folder_itself(tmp_path):
-    """TensorFlow deletes by pattern: in `v?` also what lies in `v1`."""
+def test_only_the_folders_own_checkpoints_are_deleted(tmp_path):
+    """TensorFlow deletes by pattern: for a folder `v?` it would also delete files in `v1`."""
     import os
 
     from primer_tf.literal_paths import literal
@@ -194,7 +194,7 @@ def test_input_position_is_saved_and_restored_with_the_model(tmp_path):
             model.train(batches(), hooks=hooks, max_steps=steps)
         resumed = X[3:] + X[:2] if kept else X[:4]
         assert list(model.get_variable_value("seen")[:7]) == X[:3] + resumed[:4]
-    # Positions go with their checkpoints.
+    # Positions are deleted with their checkpoints.
     names = os.listdir(tmp_path / "True")
     positions = {name.split(".")[1] for name in names if name.startswith("input.ckpt")}
     models = {name.split(".")[1] for name in names if name.startswith("model.ckpt")}
@@ -223,7 +223,7 @@ def test_sigterm_saves_and_stops(tmp_path):
 
 
 @in_tf1
-def test_what_cannot_be_done_is_said(tmp_path):
+def test_errors_for_a_tpu_and_a_loss_of_nan(tmp_path):
     import tensorflow.compat.v1 as tf
 
     from primer_tf.errors import UserError

@@ -1,4 +1,4 @@
-"""The hook that T5's own commands work through, and what it leaves alone."""
+"""The import hook of T5's own commands acts when it must, and only then."""
 
 import importlib
 import importlib.util
@@ -20,10 +20,10 @@ TRIGGERS = ("t5", "mesh_tensorflow", "gin.tf")
 
 @pytest.fixture
 def hook(monkeypatch):
-    """Returns a function that runs the hook's file anew, and what it installed."""
+    """A function that runs the hook's file again, and the list of calls of `install`."""
     installed = []
     monkeypatch.setattr(runtime, "install", lambda: installed.append(True))
-    # Without the hook that this Python may have started with.
+    # This Python may have started with the hook.
     finders = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "_Hook"]
     monkeypatch.setattr(sys, "meta_path", finders)
 
@@ -35,13 +35,16 @@ def hook(monkeypatch):
 
 
 def import_stand_in(name, folder, monkeypatch):
-    """Imports an empty module of that name from a folder."""
+    """Imports an empty module with this name from a folder."""
     parts = name.split(".")
     for depth in range(len(parts)):
         package = folder.joinpath(*parts[: depth + 1])
         package.mkdir(exist_ok=True)
         (package / "__init__.py").touch()
-        monkeypatch.delitem(sys.modules, ".".join(parts[: depth + 1]), raising=False)
+        # Unlike `delitem`, `setitem` makes `monkeypatch` remove the empty module after the test.
+        module = ".".join(parts[: depth + 1])
+        monkeypatch.setitem(sys.modules, module, None)
+        del sys.modules[module]
     monkeypatch.syspath_prepend(str(folder))
     importlib.import_module(name)
 
@@ -68,7 +71,7 @@ def test_the_variable_switches_it_off(hook, tmp_path, monkeypatch):
     assert not installed
 
 
-def test_an_error_is_logged_and_the_import_goes_on(hook, tmp_path, monkeypatch, caplog):
+def test_an_error_is_logged_and_the_import_continues(hook, tmp_path, monkeypatch, caplog):
     load, _ = hook
 
     def fail():
@@ -82,7 +85,7 @@ def test_an_error_is_logged_and_the_import_goes_on(hook, tmp_path, monkeypatch, 
     assert "t5" in record.getMessage() and "broken on purpose" in record.getMessage()
 
 
-def test_start_of_python_imports_next_to_nothing():
+def test_start_of_python_imports_almost_nothing():
     """Runs the file as `site` does, in a Python without site-packages."""
     code = f"import sys, runpy; runpy.run_path({str(HOOK)!r}); print(*sys.modules)"
     command = [sys.executable, "-I", "-S", "-c", code]
@@ -91,8 +94,8 @@ def test_start_of_python_imports_next_to_nothing():
         assert name not in printed
 
 
-def test_what_is_there_is_left_alone(monkeypatch):
-    """Where TensorFlow has an Estimator and the rest, nothing is put in its place."""
+def test_existing_modules_are_left_alone(monkeypatch):
+    """If TensorFlow has an Estimator and the other parts, nothing replaces them."""
     import tensorflow as tf
     import tensorflow.compat.v1 as tf1
     from tensorflow.python.framework import ops
@@ -112,14 +115,14 @@ def test_what_is_there_is_left_alone(monkeypatch):
     assert tf1.data.experimental.CheckpointInputPipelineHook is real
     assert ops.register_tensor_conversion_function is real
 
-    # Nor is anything of T5's repaired.
+    # T5 is not repaired either.
     monkeypatch.setattr(repairs, "apply_on_import", lambda: pytest.fail("repaired"))
     monkeypatch.setattr(runtime, "_installed", False)
     monkeypatch.setattr(gin_files, "search", lambda: None)
     runtime.install()
 
 
-def test_packages_that_break_the_set_are_named(monkeypatch, caplog):
+def test_nightly_builds_are_named(monkeypatch, caplog):
     distribution = metadata.distribution
 
     def with_nightly(name):

@@ -1,11 +1,11 @@
-"""Each step of incremental decoding must see what the whole sequence would have shown it."""
+"""Each step of incremental decoding equals the full forward pass."""
 
 import numpy as np
 import pytest
 
 from tests.mesh.tf1 import in_tf1
 
-# Rows of different lengths, one of them empty, one shorter than the convolution.
+# Prompts of different lengths, one of them empty, one shorter than the convolution.
 PROMPTS = np.zeros((4, 7), "int32")
 PROMPTS[0, :5] = [11, 12, 13, 14, 15]
 PROMPTS[1, :1] = [40]
@@ -13,7 +13,7 @@ PROMPTS[3, :3] = [7, 99, 7]
 
 
 def recording(model):
-    """Returns `model` with the logits of every decoding step kept as one more decoding state."""
+    """Returns `model` with an additional decoding state: the logits of every decoding step."""
     import copy
 
     import mesh_tensorflow as mtf
@@ -36,7 +36,7 @@ def recording(model):
 
 
 def loop_results(decode):
-    """Returns what the decoding loop ended with, not just what the decoder returns."""
+    """Returns the final state of the decoding loop, which the decoder returns only in part."""
     from unittest import mock
 
     import mesh_tensorflow as mtf
@@ -55,8 +55,8 @@ def loop_results(decode):
     return results
 
 
-# Models of every kind of layer. Switch routes without jitter, and each expert takes all tokens:
-# where one is full, what becomes of a token depends on the others, of which a step has fewer.
+# Models with every kind of layer. Switch has no jitter, and its experts have room for all tokens:
+# otherwise the output of a token would depend on the others, of which a step has fewer.
 MODELS = {
     "tiny_primer_ez": (),
     "tiny_primer": (),
@@ -81,18 +81,18 @@ EVERY_MODEL = pytest.mark.parametrize(
 def test_greedy_steps_equal_the_full_forward_pass(name):
     import tensorflow.compat.v1 as tf
 
-    from tests.mesh.fixtures import TINY, Scene, full_logits
+    from tests.mesh.fixtures import TINY, RandomModel, full_logits
 
     with tf.Graph().as_default():
-        scene = Scene(name, (*TINY, *MODELS[name]))
-        prompts = scene.ids(PROMPTS)
-        model = recording(scene.model)
+        random_model = RandomModel(name, (*TINY, *MODELS[name]))
+        prompts = random_model.ids(PROMPTS)
+        model = recording(random_model.model)
         _, ids, *states = loop_results(
             lambda: model.sample_autoregressive(prompts, temperature=0.0, stop_at_token=-1)
         )
         with tf.variable_scope("", reuse=True):
-            whole = full_logits(scene, ids)
-        ids, steps, whole = scene.run(ids, states[-1], whole)
+            whole = full_logits(random_model, ids)
+        ids, steps, whole = random_model.run(ids, states[-1], whole)
     compared = 0
     for row, prompt in enumerate(PROMPTS):
         for position in range(np.count_nonzero(prompt), ids.shape[1]):
@@ -109,12 +109,12 @@ def test_beam_steps_equal_the_full_forward_pass(name):
     import tensorflow.compat.v1 as tf
 
     from primer_tf.mesh.decoding import beam_search_continuation
-    from tests.mesh.fixtures import TINY, Scene, full_logits
+    from tests.mesh.fixtures import TINY, RandomModel, full_logits
 
     with tf.Graph().as_default():
-        scene = Scene(name, (*TINY, *MODELS[name]))
-        prompts = scene.ids(PROMPTS)
-        model = recording(scene.model)
+        random_model = RandomModel(name, (*TINY, *MODELS[name]))
+        prompts = random_model.ids(PROMPTS)
+        model = recording(random_model.model)
         end, alive, _, _, _, _, *states = loop_results(
             lambda: beam_search_continuation(
                 model,
@@ -127,11 +127,11 @@ def test_beam_steps_equal_the_full_forward_pass(name):
         batch, beam, length = alive.shape.dims
         flat = mtf.Dimension("batch", batch.size * beam.size)
         with tf.variable_scope("", reuse=True):
-            whole = full_logits(scene, mtf.reshape(alive, [flat, length]))
+            whole = full_logits(random_model, mtf.reshape(alive, [flat, length]))
         steps = mtf.reshape(states[-1], [flat, length, whole.shape.dims[-1]])
-        end, alive, steps, whole = scene.run(end, alive, steps, whole)
+        end, alive, steps, whole = random_model.run(end, alive, steps, whole)
     assert alive.shape == (4, 3, 11) and end > 5
-    # Every beam has the prompt, and its history is that of its own tokens.
+    # Every beam starts with the prompt, and its steps follow its own tokens.
     for row, prompt in enumerate(PROMPTS):
         length = np.count_nonzero(prompt)
         assert (alive[row, :, :length] == prompt[:length]).all()
@@ -141,12 +141,12 @@ def test_beam_steps_equal_the_full_forward_pass(name):
 
 @pytest.mark.slow
 @in_tf1
-def test_best_beam_beats_greedy():
+def test_best_beam_is_at_least_as_good_as_greedy():
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf
 
     from primer_tf.mesh.decoding import beam_search_continuation
-    from tests.mesh.fixtures import Scene, full_logits
+    from tests.mesh.fixtures import RandomModel, full_logits
 
     def continuation_score(ids, logits, start):
         log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -154,14 +154,14 @@ def test_best_beam_beats_greedy():
         return picked[:, start:].sum(-1)
 
     with tf.Graph().as_default():
-        scene = Scene("tiny_primer_ez")
+        random_model = RandomModel("tiny_primer_ez")
         prompt = np.array([[11, 12, 13], [5, 9, 2]], "int32")
-        prompts = scene.ids(prompt)
+        prompts = random_model.ids(prompt)
         padded = mtf.pad(prompts, [0, 4], "length")
-        greedy = scene.model.sample_autoregressive(padded, temperature=0.0, stop_at_token=-1)
+        greedy = random_model.model.sample_autoregressive(padded, temperature=0.0, stop_at_token=-1)
         with tf.variable_scope("", reuse=True):
             beams = beam_search_continuation(
-                scene.model,
+                random_model.model,
                 {"inputs": prompts},
                 mtf.VariableDType(tf.float32),
                 beam_size=8,
@@ -169,10 +169,10 @@ def test_best_beam_beats_greedy():
                 decode_length=4,
             )
             best = mtf.concat([prompts, beams], "length")
-            logits = [full_logits(scene, ids) for ids in (greedy, best)]
-        greedy, best, *logits = scene.run(greedy, best, *logits)
+            logits = [full_logits(random_model, ids) for ids in (greedy, best)]
+        greedy, best, *logits = random_model.run(greedy, best, *logits)
     assert best.shape == greedy.shape == (2, 7)
-    assert not (best == 1).any(), "the comparison is between sequences of one length"
+    assert not (best == 1).any(), "all sequences must have the same length"
     assert (
         continuation_score(best, logits[1], 3) >= continuation_score(greedy, logits[0], 3) - 1e-4
     ).all()
@@ -183,20 +183,20 @@ def test_best_beam_beats_greedy():
 def test_sampling_follows_the_distribution():
     import tensorflow.compat.v1 as tf
 
-    from tests.mesh.fixtures import Scene, full_logits
+    from tests.mesh.fixtures import RandomModel, full_logits
 
     with tf.Graph().as_default():
         tf.set_random_seed(1)
-        scene = Scene("tiny_primer_ez")
+        random_model = RandomModel("tiny_primer_ez")
         prompts = np.zeros((2000, 4), "int32")
         prompts[:, :3] = [11, 12, 13]
-        ids = scene.model.sample_autoregressive(
-            scene.ids(prompts), temperature=1.0, stop_at_token=-1
+        ids = random_model.model.sample_autoregressive(
+            random_model.ids(prompts), temperature=1.0, stop_at_token=-1
         )
         with tf.variable_scope("", reuse=True):
-            logits = full_logits(scene, ids)
-        ids, logits = scene.run(ids, logits)
+            logits = full_logits(random_model, ids)
+        ids, logits = random_model.run(ids, logits)
     expected = np.exp(logits[0, 3]) / np.exp(logits[0, 3]).sum()
     drawn = np.bincount(ids[:, 3], minlength=len(expected)) / len(ids)
-    # Total variation distance of 2,000 draws from 128 outcomes is about 0.1 when they agree.
+    # The total variation distance of 2,000 samples from 128 outcomes is about 0.1 if they agree.
     assert 0.5 * np.abs(drawn - expected).sum() < 0.2

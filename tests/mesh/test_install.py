@@ -1,4 +1,4 @@
-"""README's install command in new virtual environments, and README's commands in one of them."""
+"""README.md's install command and T5 commands work in new virtual environments."""
 
 import os
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def shell(script, environment, cwd, status=0, **variables):
-    """Runs a bash script with an environment's programs first, and returns all it printed."""
+    """Runs a bash script with an environment's programs first, and returns its whole output."""
     variables = {**os.environ, "PATH": f"{environment / 'bin'}:{os.environ['PATH']}", **variables}
     variables.pop("PYTHONPATH", None)
     done = subprocess.run(
@@ -37,7 +37,7 @@ def shell(script, environment, cwd, status=0, **variables):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout, which building may litter."""
+    """A copy of the checkout, in which the build may leave files."""
     ignored = shutil.ignore_patterns(
         ".venv", ".git", "runs", "build", "dist", "*.egg-info", "__pycache__", ".*_cache"
     )
@@ -50,7 +50,7 @@ def new_environment(folder):
 
 
 def check_two_steps(environment, folder):
-    """Checks that T5's command and ours start, and train the README's model."""
+    """Checks that T5's command and ours start and train README.md's model."""
     shell(VOCABULARY, environment, folder)
     assert "--gin_file" in shell("t5_mesh_transformer --helpfull", environment, folder, status=1)
     train = readme.substitute(
@@ -81,7 +81,7 @@ def test_editable_install_runs_the_commands_of_the_readme(checkout, tmp_path):
     folder.mkdir()
     check_two_steps(environment, folder)
 
-    # Without the hook, T5 does not import; with it, it does, wherever Python starts.
+    # T5 can be imported only with the hook, no matter where Python starts.
     import_t5 = "python -c 'import t5.models; print(t5.models.MtfModel)'"
     assert "MtfModel" in shell(import_t5, environment, folder)
     assert "MtfModel" in shell(import_t5, environment, checkout)

@@ -1,4 +1,4 @@
-"""Checkpoints whose masters are bfloat16, Mesh TensorFlow's default, and our gin files' float32."""
+"""Checkpoints in bfloat16, Mesh TensorFlow's default, work with our gin files' float32."""
 
 import re
 
@@ -12,7 +12,7 @@ DTYPE = "utils.get_variable_dtype.master_dtype"
 
 @pytest.fixture(scope="module")
 def bfloat16_run(tmp_path_factory, tf1_process):
-    """A folder with a vocabulary, a text, and `model`, which T5 trained for two steps."""
+    """A folder with a vocabulary, a text, and `model`, which T5 has trained for two steps."""
     folder = tmp_path_factory.mktemp("bfloat16")
     train(folder=str(folder), tf1_process=tf1_process)
     return folder
@@ -23,14 +23,14 @@ def train(folder):
     from tests.mesh.command import corpus, t5
 
     data = corpus(folder)
-    # Bound without the macro of our files, as by who has none of them.
+    # As for users without our gin files, this does not use their macro.
     data["sentencepiece_model.path"] = data.pop("VOCABULARY")
     more = {DTYPE: "bfloat16", "run.save_checkpoints_steps": 1, "run.keep_checkpoint_max": 2}
     t5(f"{folder}/model", "train", TRAIN_STEPS=2, **data, **more)
 
 
 @in_tf1
-def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_run):
+def test_t5_trains_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_run):
     import os
     import shutil
 
@@ -45,7 +45,7 @@ def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_
     assert dtypes["transformer/embedding"] == tf.bfloat16
     assert {dtype for name, dtype in dtypes.items() if "_slot_" in name} == {tf.float32}
 
-    # The same numbers are evaluated, whatever the gin files hold them in.
+    # The perplexity does not depend on the dtype in the gin files.
     perplexities = {}
     for dtype in ("bfloat16", "float32"):
         printed = t5(model, "perplexity_eval", CHECKPOINT=-1, BATCHES=2, **data, **{DTYPE: dtype})
@@ -53,7 +53,7 @@ def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_
         (perplexities[dtype],) = re.findall(r"at step 2: perplexity [\d.]+, .*", printed)
     assert perplexities["float32"] == perplexities["bfloat16"]
 
-    # An exported model holds them, too.
+    # An exported model has the same weights.
     t5(model, "export", EXPORT_DIR=str(tmp_path / "export"), **data)
     (version,) = os.listdir(tmp_path / "export")
     exported = tf.train.load_checkpoint(str(tmp_path / "export" / version / "variables/variables"))
@@ -63,8 +63,8 @@ def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_
             exported.get_tensor(name), before.get_tensor(name).astype("float32"), err_msg=name
         )
 
-    # Training goes on, with a learning rate of 0 from just these numbers; what is saved is float32,
-    # and what is no longer to be kept is deleted as if the folder had been one run's.
+    # Training continues from the same weights, as a learning rate of 0 shows. It saves float32, and
+    # deletes old checkpoints as if a single run had written them all.
     still = {"utils.run.learning_rate_schedule": 0.0, "run.keep_checkpoint_max": 1}
     t5(model, "train", TRAIN_STEPS=3, **data, **still)
     after = tf.train.load_checkpoint(f"{model}/model.ckpt-3")
@@ -75,14 +75,14 @@ def test_t5_goes_on_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_
         )
     assert not os.path.exists(f"{model}/model.ckpt-1.index")
 
-    # The other way numbers would be lost.
+    # The other way round, precision would be lost.
     for run, more in (("train", {"TRAIN_STEPS": 4}), ("perplexity_eval", {})):
         message = failure(model, run, **data, **more, **{DTYPE: "bfloat16"})
         assert "as float32, which bfloat16 would round" in message, message
         assert f"{DTYPE} = 'float32'" in message
 
 
-def test_it_converts_to_the_same_numbers(tmp_path, bfloat16_run):
+def test_conversion_keeps_the_values(tmp_path, bfloat16_run):
     import tensorflow as tf
 
     from primer_tf.convert.mesh_to_keras import mesh_to_keras

@@ -1,4 +1,4 @@
-"""Parallel layouts over several CPU devices compute what one device computes."""
+"""Parallel layouts over several CPU devices train as one device does."""
 
 import contextlib
 import shutil
@@ -11,7 +11,7 @@ from tests.mesh.tf1 import in_tf1
 
 @contextlib.contextmanager
 def kernels_by_device():
-    """Gives the set of devices on which matrix products run while the context lasts."""
+    """Yields the set of devices that run matrix products inside the context."""
     import tensorflow.compat.v1 as tf
 
     run, devices = tf.Session.run, set()

@@ -1,4 +1,4 @@
-"""The gin files: every published model has its published size, and every file parses whole."""
+"""Every published model has a gin file of the published size, and every gin file parses."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.mesh.tf1 import in_tf1
 COUNTS = json.loads((Path(__file__).parent / "golden" / "parameter_counts.json").read_text())
 
 
-def test_every_published_model_is_here_with_its_published_size():
+def test_every_published_model_has_its_published_size():
     assert len(PUBLISHED) == 23
     for name, millions in PUBLISHED.items():
         assert COUNTS[name] / 1e6 == pytest.approx(millions, rel=0.018, abs=0.5), name
@@ -27,7 +27,7 @@ def test_first_lines_state_the_golden_counts():
         assert stated and int(stated[1].replace(",", "")) == COUNTS[name], name
 
 
-def test_each_architecture_has_a_tiny_twin():
+def test_every_architecture_has_a_tiny_model():
     architectures = {re.sub("^(small|medium|large)_", "", name) for name in PUBLISHED}
     assert {"tiny_" + name for name in architectures} <= set(COUNTS)
     assert all(2e6 < COUNTS["tiny_" + name] < 3e6 for name in architectures)
@@ -101,7 +101,7 @@ def test_every_file_parses_with_no_unknown_or_skipped_binding():
 
 @pytest.mark.slow
 @in_tf1
-def test_every_tiny_twin_trains_and_decodes(tmp_path):
+def test_every_tiny_model_trains_and_decodes(tmp_path):
     from tests.mesh.command import corpus, t5
 
     data = corpus(str(tmp_path))

@@ -1,4 +1,4 @@
-"""What stands in the published gin files, and in what their runs wrote, means here what it did."""
+"""Published gin files, and the configurations that their runs wrote, keep their meaning."""
 
 import inspect
 from pathlib import Path
@@ -7,34 +7,20 @@ import numpy as np
 import pytest
 
 from primer_tf.gin_config.presets import preset_arguments
+from tests.mesh.paper_values import WITHOUT_EFFECT
 from tests.mesh.tf1 import in_tf1
 
 IDS = np.random.default_rng(0).integers(3, 128, (2, 9))
-
-# Bindings of published files that Mesh TensorFlow does not look at in a language model, and of
-# operative configurations that say what is so anyway.
-WITHOUT_EFFECT = (
-    "Unitransformer.layer_stack = @PrePostNormLayerStack",
-    "encoder/LayerStack.sublayers_per_layer = []",
-    "deccoder/MDHA.num_heads = 7",
-    "decoder/d_ff = 7",
-    "MDHA.num_memory_heads = 0",
-    "MDHA.shared_kv = False",
-    "MDHA.combine_dims = True",
-    "MDHA.keep_query_heads_dims = False",
-    "MDHA.attention_func = None",
-    "MDHA.call.losses = None",
-)
 
 
 def logits(name, *bindings):
     import tensorflow.compat.v1 as tf
 
-    from tests.mesh.fixtures import TINY, Scene, full_logits
+    from tests.mesh.fixtures import TINY, RandomModel, full_logits
 
     with tf.Graph().as_default():
-        scene = Scene(name, bindings if isinstance(name, Path) else (*TINY, *bindings))
-        return scene.run(full_logits(scene, scene.ids(IDS)))[0]
+        model = RandomModel(name, bindings if isinstance(name, Path) else (*TINY, *bindings))
+        return model.run(full_logits(model, model.ids(IDS)))[0]
 
 
 @in_tf1
@@ -62,14 +48,14 @@ def test_an_operative_configuration_describes_the_model_that_ran(tmp_path):
             backbone_arguments(ResolvedBindings(gin_reader.read(files, bindings), strict=False))
             for files, bindings in (([file], ()), ([f"models/{name}.gin"], TINY))
         )
-        described.pop("vocabulary_size")  # a macro that Mesh TensorFlow has no use for
+        described.pop("vocabulary_size")  # a macro that Mesh TensorFlow does not use
         assert read == described
         np.testing.assert_array_equal(logits(file, "run.layout_rules = ''"), expected)
 
 
 @in_tf1
 def test_the_published_primer_normalizes_before_every_layer():
-    """The stack of the published files is that of their binding, which has no effect."""
+    """The published files bind another stack, but the binding has no effect."""
     published = [
         "MDHA.share_qk_rep = True",
         "LayerStack.sublayers_per_layer = [@sublayer_prime_norm, @transformer.sublayer_call_layer, "
@@ -95,7 +81,7 @@ def test_switch_capacity_is_mesh_tensorflows_default():
 
 
 @in_tf1
-def test_values_that_multi_dconv_head_attention_does_not_have():
+def test_unsupported_values_of_multi_dconv_head_attention():
     for argument, value in (
         ("num_memory_heads", 1),
         ("shared_kv", True),

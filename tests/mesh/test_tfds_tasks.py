@@ -1,4 +1,4 @@
-"""The published tasks, on tiny prepared data sets of their names."""
+"""The published tasks read tiny prepared datasets that have their data's names."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def task(name, folder):
 
 
 def examples(make_dataset, *args, **kwargs):
-    """Returns the examples of a data set, made in a graph of its own."""
+    """Returns the examples of a dataset, which is built in its own graph."""
     import tensorflow.compat.v1 as tf
     import tensorflow_datasets as tfds
 
@@ -30,7 +30,7 @@ def test_targets_are_the_documents_joined_and_cut(tmp_path, tfds_folder):
     import sentencepiece
     import tensorflow_datasets as tfds
 
-    from primer_tf.tasks import seqio_tasks  # noqa: F401  what gin is to bind
+    from primer_tf.tasks import seqio_tasks  # noqa: F401  registers the configurables
     from tests.mesh.command import corpus
 
     gin.clear_config()
@@ -70,7 +70,7 @@ def test_targets_are_the_documents_joined_and_cut(tmp_path, tfds_folder):
 
 @pytest.mark.slow
 @in_tf1
-def test_train_and_evaluate_by_the_command(tmp_path, tfds_folder):
+def test_the_command_trains_and_evaluates(tmp_path, tfds_folder):
     import re
 
     from tests.mesh.command import corpus, t5
@@ -90,7 +90,7 @@ def test_train_and_evaluate_by_the_command(tmp_path, tfds_folder):
 
 
 @in_tf1
-def test_unprepared_data_is_one_line_and_no_download(tmp_path):
+def test_unprepared_data_is_a_clear_error_without_a_download(tmp_path):
     import socket
     from unittest import mock
 

@@ -1,14 +1,16 @@
-"""Runs tests in one other process, whose TensorFlow behaves as version 1.
+"""Runs tests in a second process, in which TensorFlow behaves as version 1.
 
-Mesh TensorFlow needs that for the whole process, and Keras, tested in this one, the opposite. A
-test marked `@in_tf1` is sent to the other process by name; its arguments must be picklable.
+Mesh TensorFlow needs this for the whole process, but Keras, which the first process tests, does not
+work with it. A test marked `@in_tf1` is sent to the second process by name, with its arguments
+pickled.
 """
 
 import functools
 import importlib
 import inspect
-import sys
+import multiprocessing
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -33,15 +35,20 @@ def _with_fixture(test):
 
 
 def _run(module, name, kwargs):
-    """Returns None, or the traceback: gin's exceptions do not travel between processes."""
+    """Returns None, or the traceback as text, because gin's exceptions cannot be pickled."""
     try:
         getattr(importlib.import_module(module), name).__wrapped__(**kwargs)
     except BaseException:
         return traceback.format_exc()
 
 
-def start(path):
-    sys.path[:] = path
+def new_process():
+    """Returns an executor with one process, in which TensorFlow behaves as version 1."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_start)
+
+
+def _start():
     from primer_tf.mesh import runtime
 
     runtime.install()

@@ -1,6 +1,6 @@
-"""Tiny prepared versions of the TFDS data sets that the published tasks read."""
+"""Tiny prepared versions of the TFDS datasets that the published tasks read."""
 
-# Name, configuration, version, the key of the text, and how many documents a split has.
+# Name, configuration, version, the key of the text, and the number of documents in each split.
 DATA_SETS = {
     "c4": ("en", "3.0.1", "text", {"train": 60, "validation": 9}),
     "lm1b": (None, "1.1.0", "text", {"train": 200, "test": 7}),
@@ -10,7 +10,7 @@ WORDS = ["light", "and", "the", "earth", "was", "void", "of", "deep", "waters", 
 
 
 def write(folder):
-    """Writes the data sets to a TFDS data folder."""
+    """Writes the datasets to a TFDS data folder."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -29,5 +29,5 @@ def write(folder):
 
 
 def documents(split, count):
-    """Returns texts that are all different, and are those of one split only."""
+    """Returns texts that all differ, also from those of other splits."""
     return [f"{split} {' '.join(WORDS[i % 11 :])} {i} {WORDS[i % 7]}" for i in range(count)]

@@ -20,7 +20,7 @@ VARIANTS = {
     "switch": {
         "block": ("attention", "switch_feed_forward"),
         "num_experts": 4,
-        # Room for all tokens in one expert: decoding with a cache drops none either.
+        # One expert has room for all tokens, because decoding with a cache drops none.
         "eval_capacity_factor": 4.0,
         "initializer_scale": 0.1,
     },
@@ -39,7 +39,7 @@ SMALL = {
 
 
 def make_model(variant, preprocessor, **kwargs):
-    """A model whose weights are spread widely enough that its greedy text is not one token."""
+    """Returns a model whose weights vary enough that its greedy text does not repeat one token."""
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
 
     keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Training, scoring, saving and the contract of KerasHub's models."""
+"""Training, scoring, saving and the interfaces of KerasHub's models."""
 
 import keras
 import numpy as np
@@ -133,7 +133,7 @@ def test_int8(preprocessor, tmp_path):
 
 @pytest.mark.parametrize("variant", ["primer", "evolved"])
 def test_int8_text_of_a_prompt_does_not_depend_on_its_batch(variant, preprocessor):
-    """One row alone takes another form of the products than two."""
+    """A batch of one row computes its products in another way than a larger batch."""
     model = make_model(variant, preprocessor, num_layers=1)
     model.quantize("int8")
     model.compile(sampler="greedy", jit_compile=keras.backend.backend() != "torch")
@@ -145,7 +145,7 @@ def test_int8_text_of_a_prompt_does_not_depend_on_its_batch(variant, preprocesso
 
 @pytest.mark.parametrize("variant, dropout", [("primer", 0.0), ("switch", 0.3)])
 def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout):
-    """Nor with what is random, the dropout and the router's noise, and with the router's loss."""
+    """This includes random dropout and router noise, and the router's loss."""
     weights = []
     for checkpointing in (False, True):
         kwargs = {"num_layers": 1, "dropout": dropout, "gradient_checkpointing": checkpointing}
@@ -158,16 +158,16 @@ def test_gradient_checkpointing_changes_no_update(preprocessor, variant, dropout
 
 
 def test_the_losses_of_experts_reach_fit_but_not_evaluate(preprocessor):
-    """Both where the loss is made from hidden states and where a plain model returns logits."""
+    """They do so both with the fused loss and with a plain model that returns logits."""
     losses = {"load_balance_loss": 0.5, "router_z_loss": 0.25, "router_jitter": 0.0}
     model = make_model("switch", preprocessor, capacity_factor=4.0, **losses)
     x, y, weights = preprocessor(SENTENCES[:4])
     model.backbone(x, training=True)
     expected = sum(float(ops.convert_to_numpy(loss)) for loss in model.backbone.losses)
-    assert expected > 2 * 0.5, "two layers, whose experts are never better than balanced"
+    assert expected > 2 * 0.5, "each of the two layers has at least the balanced loss"
     plain = keras.Model(model.inputs, model.outputs[0])
     for trained in (model, plain):
-        # Strings go to the one, tokens to the other.
+        # `model` takes strings, and `plain` takes tokens.
         tokens = {"x": x, "y": y, "sample_weight": weights}
         data = {"x": SENTENCES[:4]} if trained is model else tokens
         trained.compile(optimizer=keras.optimizers.SGD(0.0), loss=NextTokenLoss())

@@ -1,4 +1,4 @@
-"""What changes after a function was compiled is seen by its next call, as after `compile`."""
+"""Compiled functions see later changes of a model without another `compile`."""
 
 import gc
 
@@ -9,8 +9,10 @@ from keras import ops
 
 from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
+from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.losses import NextTokenLoss
 from primer_tf.optimizers import T5Adafactor
+from primer_tf.samplers import GreedySampler
 from tests.models.small_models import make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,7 +33,7 @@ def enable_lora(model):
 
 
 def quantize(part):
-    gc.freeze()  # Keras collects garbage once a layer
+    gc.freeze()  # Keras collects garbage for every layer
     part.quantize("int8")
     gc.unfreeze()
 
@@ -66,7 +68,7 @@ def test_changes_are_seen_without_compile(change):
     compile_greedy(model)
     for actual, expected, old in zip(seen, outputs(model), before, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
-        # int8 changes the numbers, and the text seldom.
+        # int8 changes the numbers, but rarely the text.
         assert np.abs(actual - old).max() > 1e-4 or (change == "int8 backbone" and old.ndim == 2)
     expected = Evaluator(model, TokenChunks(IDS.reshape(-1), 8), 1, 4)().loss
     assert now == pytest.approx(expected, rel=1e-5) and abs(now - evaluated) > 1e-4
@@ -80,8 +82,8 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_goes_on_with_the_weights_that_train_now(optimizer):
-    """Frozen weights rest; the others go on as if all had been trained; new ones start afresh."""
+def test_training_continues_with_the_weights_that_are_trainable_now(optimizer):
+    """Frozen weights stay, others continue as if all were trained, new ones start from scratch."""
     model = make_model("primer_ez", None, num_layers=1)
     start = model.get_weights()
     embedding = model.backbone.token_embedding
@@ -128,6 +130,22 @@ def test_a_sampler_is_seen_without_compile(change):
         model.sampler.k, model.sampler.temperature = 300, 50.0
     drawn = model.generate(dict(PROMPTS), stop_token_ids=None)["token_ids"]
     assert (drawn[:, 4:] != greedy[:, 4:]).any()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others ask for no choice")
+@pytest.mark.parametrize("jit_compile, expected", [("auto", True), (False, False), (True, True)])
+def test_generation_is_compiled_by_its_own_choice(jit_compile, expected):
+    class Sampler(GreedySampler):
+        def compute_probabilities(self, logits):
+            seen.append((compiled_by_xla(), model.jit_compile))
+            return super().compute_probabilities(logits)
+
+    seen = []
+    model = make_model("primer_ez", None, num_layers=1)
+    model.compile(jit_compile=jit_compile, sampler=Sampler())
+    training = model.jit_compile
+    model.generate(dict(PROMPTS), stop_token_ids=None)
+    assert set(seen) == {(expected, training)}
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")

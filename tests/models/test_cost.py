@@ -1,4 +1,4 @@
-"""The computed cost against the built models, TensorFlow's profiler, hand-made and XLA's counts."""
+"""The computed cost agrees with the models, with TensorFlow's profiler, and with XLA's memory."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def test_parameters_are_those_of_the_presets(name):
 
 
 def test_by_hand():
-    """One head, Q, K, V, O of 2 x 2; the feed-forward is 2 x 3 and 3 x 2, the softmax 2 x 5."""
+    """One head; Q, K, V, O are 2 x 2, the feed-forward 2 x 3 and 3 x 2, and the softmax 2 x 5."""
     sizes = {"vocabulary_size": 5, "hidden_dim": 2, "intermediate_dim": 3, "num_heads": 1}
     sizes |= {"head_dim": 2, "kernel_size": None, "num_layers": 1, "num_buckets": 4}
     cost = model_cost(sizes, sequence_length=7)
@@ -33,11 +33,11 @@ def test_by_hand():
     assert (cost.decode_flops, cost.train_flops) == (forward, 3 * forward)
     weights = 5 * 2 + 4 * (2 * 2) + 2 * (2 * 3) + 3 + 2 + 3 * (2 + 2) + 4
     assert cost.parameters == cost.active_parameters == weights
-    # Q, K, V, their weighted sum, 7 attention weights; 2 x 3 hidden; around each of them 2 x 2.
+    # Q, K, V, the weighted sum and 7 attention weights; 2 x 3 hidden values; 2 x 2 around each.
     assert cost.activation_values == 4 * 2 + 7 + 2 * 3 + 2 * (2 * 2) + 2 * 2
 
 
-def test_a_token_pays_for_one_expert():
+def test_a_token_has_the_cost_of_one_expert():
     few, many = (
         model_cost({**preset_arguments("tiny_switch_primer"), "num_experts": n}) for n in (2, 32)
     )
@@ -63,7 +63,7 @@ def test_unknown_argument():
 
 @pytest.fixture
 def einsum_statistics():
-    """TensorFlow's profiler has no rule for Einsum: 2 for each combination of its indices."""
+    """Adds a rule for Einsum to TensorFlow's profiler: 2 for each combination of its indices."""
     from tensorflow.python.framework import ops
 
     def flops(graph, node):
@@ -99,13 +99,13 @@ def profiled(model, length):
 
 @pytest.mark.parametrize("name", TINY)
 def test_flops_against_tensorflows_profiler(name, einsum_statistics):
-    """Products alone are 1% apart, with all element-wise work it is less than 8% more.
+    """The products differ by at most 1%, and all elementwise work adds less than 8%.
 
-    The profiler sees what we leave out, norms, softmax, activations; the convolutions, which we
-    count, as element-wise work; and the lookup of position biases as a small product.
+    The profiler also counts normalization, softmax and activations, which we leave out. It counts
+    convolutions as elementwise work, and the lookup of position biases as a small product.
     """
     arguments = {**preset_arguments(name), "num_layers": 1}
-    # Experts have exactly as much room as there are tokens: a token is computed once.
+    # The experts have room for exactly as many tokens as there are.
     arguments["eval_capacity_factor"] = 1.0
     keras.backend.clear_session()
     found = profiled(PrimerCausalLM(PrimerBackbone(**arguments)), LENGTH)
@@ -145,7 +145,7 @@ print(by_token / model_cost(arguments, 64).activation_values)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_transformer_vanilla", "tiny_primer", "tiny_switch_primer"])
 def test_activation_memory_against_xlas_buffers(name):
-    """XLA keeps what the formulas of the gradients need, and up to as much again for its own."""
+    """XLA stores what the formulas of the gradients need, and at most as much again."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(root)}
     command = [sys.executable, "-c", COMPILED, name]

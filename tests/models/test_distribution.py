@@ -1,4 +1,4 @@
-"""Strings through TensorFlow's `MirroredStrategy`, against one device."""
+"""Training on strings with TensorFlow's `MirroredStrategy` equals training on one device."""
 
 import json
 import subprocess
@@ -11,7 +11,6 @@ import pytest
 SCRIPT = """
 import json, sys
 
-sys.path.insert(0, sys.argv[1])
 import keras
 import tensorflow as tf
 
@@ -21,7 +20,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from tests.models.small_models import make_model
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
 
-vocabulary, texts, length = sys.argv[2], json.loads(sys.argv[3]), 12
+vocabulary, texts, length = sys.argv[1], json.loads(sys.argv[2]), 12
 results = []
 for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()):
     with strategy.scope():
@@ -29,7 +28,7 @@ for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribu
         model = make_model("primer_ez", preprocessor, num_layers=1)
         model.compile(keras.optimizers.SGD(0.3, momentum=0.5), jit_compile=False)
     history = model.fit(texts, batch_size=4, epochs=10, verbose=0).history
-    model.backbone.token_embedding.trainable = False  # the optimizer is made anew
+    model.backbone.token_embedding.trainable = False  # Keras builds a new optimizer
     frozen = model.fit(texts, batch_size=4, verbose=0).history
     scores = model.evaluate(texts, batch_size=4, verbose=0)
     sums = [float(tf.reduce_sum(tf.abs(v))) for v in model.weights]
@@ -43,17 +42,18 @@ print(json.dumps(results))
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's strategies")
 def test_strings_under_a_mirrored_strategy(vocabulary_file, request):
-    # All rows full: the mean of the replicas' means is then the mean of all tokens.
+    # All rows are full, so the mean of the replicas' means is the mean of all tokens.
     texts = [
         f"{word} said, Let there be light: and there was light." * 2
         for word in ("And God", "He", "Moses", "And she", "They all", "Abram", "No one", "I have")
     ]
-    root = str(request.config.rootpath)
-    command = [sys.executable, "-c", SCRIPT, root, str(vocabulary_file), json.dumps(texts)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", SCRIPT, str(vocabulary_file), json.dumps(texts)]
+    done = subprocess.run(
+        command, cwd=request.config.rootpath, capture_output=True, text=True, check=True
+    )
     mirrored, single = json.loads(done.stdout.splitlines()[-1])
     assert (mirrored.pop("replicas"), single.pop("replicas")) == (2, 1)
-    assert single["scores"][1] > 0.1, "an accuracy to compare"
+    assert single["scores"][1] > 0.1, "the accuracy must be high enough to compare"
     for key, values in single.items():
         if isinstance(values, dict):
             for name, numbers in values.items():
@@ -63,7 +63,7 @@ def test_strings_under_a_mirrored_strategy(vocabulary_file, request):
 
 
 def test_no_input_is_boolean(preprocessor):
-    """`tf.distribute` cannot hand out booleans; nor does the docstring promise any."""
+    """`tf.distribute` does not support booleans, and the docstring promises integers."""
     import tensorflow as tf
 
     texts = ["And God said", "In the beginning God created the heaven and the earth"]

@@ -1,4 +1,4 @@
-"""A frozen model: no weight moves."""
+"""The weights of a frozen model never change."""
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ def values(model):
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
-def test_no_weight_of_a_frozen_model_moves(preprocessor, small_preset):
+def test_fit_changes_no_weight_of_a_frozen_model(small_preset):
     model = PrimerCausalLM.from_preset(str(small_preset), trainable=False)
     assert not any(weight.trainable for weight in model.weights)
     assert not model.trainable_variables
@@ -75,7 +75,7 @@ def test_a_run_that_could_train_nothing(frozen, text_file, tmp_path):
         train(config, tmp_path / "run", report=lambda line: None)
 
 
-def test_what_is_not_frozen_still_trains(preprocessor):
+def test_other_weights_still_train(preprocessor):
     model = make_model("primer_ez", preprocessor, num_layers=1)
     model.backbone.token_embedding.trainable = False
     model.backbone.decoder.blocks[0].trainable = False

@@ -1,4 +1,4 @@
-"""`fit` and `evaluate` without logits against Keras' own with them, whatever they are given."""
+"""`fit` and `evaluate` without logits equal Keras' own with logits, for any arguments."""
 
 import gc
 
@@ -11,13 +11,13 @@ from primer_tf.data import TokenChunks
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerCausalLM
-from primer_tf.models.fused_loss import FUSED_LOSS
+from primer_tf.models.hidden_states_trainer import HiddenStatesTrainer
 from tests.models.small_models import make_model
 
 IDS = np.random.default_rng(0).integers(3, 290, (8, 24)).astype("int32")
 INPUTS = {"token_ids": IDS, "padding_mask": np.ones_like(IDS)}
 CLASSES = 320
-# Without compilation everything is faster here, but on JAX.
+# Without compilation these tests are faster, except on JAX.
 EAGER = keras.backend.backend() != "jax"
 
 
@@ -33,7 +33,7 @@ def choose(rng, *options):
 
 
 def draw_losses(rng):
-    """Functions that make the loss, and one that is the same."""
+    """Returns functions that make a loss for the model and an equal one for plain Keras."""
     reduction = "mean_with_sample_weight"
     if rng.random() < 0.1:
         reduction = choose(rng, "sum", "sum_over_batch_size")
@@ -66,7 +66,7 @@ def draw_compile(rng, typical):
 
 
 def draw_data(rng, model, any_labels, kind, typical):
-    """Inputs, labels of which the model predicts some, and weights of any shape Keras takes."""
+    """Returns inputs, labels that the model predicts in part, and weights of any valid shape."""
     rows, length = (4, 6) if typical else choose(rng, (3, 3), (4, 1), (1, 5))
     ids = rng.integers(3, 290, (rows, length)).astype("int32")
     x = {"token_ids": ids, "padding_mask": (rng.random(ids.shape) < 0.9).astype("int32")}
@@ -98,7 +98,7 @@ def draw_data(rng, model, any_labels, kind, typical):
 
 
 def results(model, weights, compiled, data):
-    """What a step of training and an evaluation say, or the error's type, and the new weights."""
+    """Returns metrics of a training step and an evaluation, or the error's type; and weights."""
     model.set_weights(weights)
     model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=EAGER, **compiled)
     size = len(data["y"])
@@ -106,14 +106,14 @@ def results(model, weights, compiled, data):
     try:
         fitted = model.fit(**data, batch_size=size, shuffle=False, verbose=0).history
         scores = model.evaluate(**evaluated, batch_size=size, verbose=0, return_dict=True)
-    except Exception as error:  # whatever the backend raises for shapes that do not go together
+    except Exception as error:  # whatever the backend raises for incompatible shapes
         return type(error), None
     return {**fitted, **{f"val_{k}": v for k, v in scores.items()}}, model.get_weights()
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(24 if EAGER else 6))
-def test_any_arguments_give_what_keras_gives(model_and_weights, seed):
+def test_any_arguments_give_the_results_of_keras(model_and_weights, seed):
     model, weights = model_and_weights
     plain = keras.Model(model.inputs, model.outputs[0])  # Keras' own, with the same layers
     rng = np.random.default_rng(seed)
@@ -135,9 +135,9 @@ def test_any_arguments_give_what_keras_gives(model_and_weights, seed):
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
 def test_compiled_training_is_the_same_with_logits(dtype):
-    """And with gradient checkpointing, several batches and, in half precision, ties of logits."""
+    """This includes gradient checkpointing, several batches and, in half precision, ties."""
     if dtype == "float64" and keras.backend.backend() == "jax":
-        dtype = "float32"  # JAX has the other only for whole processes
+        dtype = "float32"  # JAX supports float64 only for whole processes
     model = make_model("primer_ez", None, num_layers=1, gradient_checkpointing=True, dtype=dtype)
     weights = model.get_weights()
     best = ops.convert_to_numpy(ops.cast(model(INPUTS), "float32")).argmax(axis=-1)
@@ -162,22 +162,22 @@ def test_compiled_training_is_the_same_with_logits(dtype):
 
 
 class OwnLoss(NextTokenLoss):
-    """A loss that the model does not know, so that it is given logits."""
+    """A loss that the model does not know, which therefore receives logits."""
 
 
 class OwnMetrics(PrimerCausalLM):
-    """A model of which a user has changed a method that is given logits."""
+    """A user's model that overrides a method with logits as an argument."""
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         assert y_pred.shape[-1] == CLASSES
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
 
-def test_logits_are_made_only_where_they_are_asked_for(monkeypatch):
+def test_logits_are_computed_only_if_needed(monkeypatch):
     model = make_model("primer_ez", None, num_layers=1)
     model.compile(run_eagerly=EAGER)
     data = {"x": INPUTS, "y": IDS, "verbose": 0}
-    model.fit(**data)  # Keras finds out the shapes of all outputs first, logits too
+    model.fit(**data)  # Keras first computes the shapes of all outputs, including logits
     model.evaluate(**data)
     call = model.backbone.token_embedding.call
 
@@ -206,8 +206,8 @@ def test_logits_are_made_only_where_they_are_asked_for(monkeypatch):
 @pytest.mark.parametrize(
     "run, label", [("fit", -100), ("evaluate", CLASSES), ("train_on_batch", -1), ("dataset", 10**6)]
 )
-def test_labels_that_are_no_classes(model_and_weights, run, label):
-    """An error that names them; ignored where their weight is zero; never a number."""
+def test_labels_out_of_range(model_and_weights, run, label):
+    """They are errors, but ignored if their weight is zero. They never give a finite loss."""
     model, weights = model_and_weights
     model.set_weights(weights)
     model.compile(run_eagerly=EAGER)
@@ -227,12 +227,13 @@ def test_labels_that_are_no_classes(model_and_weights, run, label):
 
     with pytest.raises(Exception, match=f"Labels must be token ids from 0 to {CLASSES - 1}"):
         loss()
-    # Whoever comes around that check gets no plausible number.
+    # Without that check, the loss is NaN instead of a plausible number.
     arguments = {"y_pred": model(INPUTS), "y": y, "sample_weight": sample_weight}
-    fused = {**arguments, "x": {**INPUTS, FUSED_LOSS: y}, "y_pred": model.backbone(INPUTS)}
+    fused = {**arguments, "y_pred": model.backbone(INPUTS)}
     for training in (False, True):
-        for each in (arguments, fused):
-            assert np.isnan(float(model.compute_loss(**each, training=training)))
+        assert np.isnan(float(model.compute_loss(**arguments, training=training)))
+        trainer = HiddenStatesTrainer(model, [])
+        assert np.isnan(float(trainer.compute_loss(**fused, training=training)))
     sample_weight[2, 5] = 0.0
     ignored = loss()
     model.set_weights(weights)
@@ -266,7 +267,7 @@ def quantize(model, mode):
     ],
 )
 def test_quantized_and_adapted_models(mode):
-    """What reads the embedding past its layer says what the layer says."""
+    """Code that reads the embedding without its layer gives the same results as the layer."""
     model = make_model("primer_ez", None, num_layers=1)
     before = ops.convert_to_numpy(model(INPUTS))
     quantize(model, mode)
@@ -280,14 +281,14 @@ def test_quantized_and_adapted_models(mode):
     evaluation = Evaluator(model, TokenChunks(IDS.reshape(-1), IDS.shape[1]), 1, 4)()
     assert evaluation.loss == pytest.approx(expected, rel=1e-5)
     optimizer = keras.optimizers.SGD(0.0)
-    eager = EAGER and mode != "float8"  # which Keras cannot train eagerly
+    eager = EAGER and mode != "float8"  # Keras cannot train float8 eagerly
     model.compile(
         optimizer, NextTokenLoss(), jit_compile=False, sampler="greedy", run_eagerly=eager
     )
     assert model.evaluate(inputs, IDS, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
     fitted = model.fit(inputs, IDS, batch_size=8, verbose=0).history["loss"][0]
     assert fitted == pytest.approx(expected, rel=1e-5)
-    # Cached decoding, against the full pass.
+    # Cached decoding equals the full forward pass.
     prompts = {"token_ids": IDS[:2].copy(), "padding_mask": np.zeros_like(IDS[:2])}
     prompts["padding_mask"][:, :20] = 1
     ids = model.generate(prompts, stop_token_ids=None)["token_ids"]

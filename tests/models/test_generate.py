@@ -1,4 +1,4 @@
-"""Cached generation against what the definition says: one full forward pass a token."""
+"""Cached generation equals its definition, a full forward pass for every token."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from primer_tf.errors import UserError
 PROMPTS = ["In the", "And God said, Let there be", "And"]
 LENGTH = 24
 
-# What depends on the sampler depends on the model by the kind of its cache only.
+# For tests of samplers, only the kind of the model's cache matters.
 one_of_each_cache = pytest.mark.parametrize("model", ["primer", "evolved", "switch"], indirect=True)
 one_cache = pytest.mark.parametrize("model", ["primer"], indirect=True)
 
@@ -91,7 +91,7 @@ def test_every_sampler_keeps_the_prompts_of_a_ragged_batch(model, sampler):
 
 @one_cache
 def test_stops_at_the_end_token(model, preprocessor):
-    """Whatever comes first after the prompt is declared the stop token: nothing may follow it."""
+    """The first token after the prompt serves as the stop token, which nothing may follow."""
     inputs = preprocessor.generate_preprocess(["And God"], sequence_length=LENGTH)
     length = int(ops.convert_to_numpy(inputs["padding_mask"]).sum())
     expected = np.array(ops.convert_to_numpy(inputs["token_ids"]))
@@ -119,7 +119,7 @@ def test_length_beyond_the_model(model):
 
 @one_of_each_cache
 def test_a_prompt_longer_than_a_chunk(model, preprocessor, monkeypatch):
-    """Chunks that do not divide the length: the last one runs some positions again."""
+    """If the chunk size does not divide the length, the last chunk repeats some positions."""
     from primer_tf.models import cached_generation
 
     model.compile(sampler="greedy", jit_compile=False)
@@ -144,7 +144,7 @@ def test_one_trace_serves_prompts_of_all_lengths(model):
     "row", [[0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
 )
 def test_prompts_are_padded_on_the_right(model, kind, row):
-    """All else is refused; decoding would start in the wrong place, or not at all."""
+    """Other prompts are errors: decoding would start at the wrong position or not at all."""
     tokens_only = type(model)(model.backbone)
     tokens_only.compile(sampler="greedy", run_eagerly=True)
     mask = np.array([[1, 1, 1, 0, 0, 0], row])

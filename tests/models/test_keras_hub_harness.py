@@ -1,4 +1,4 @@
-"""KerasHub's own published checks of layers, backbones, tasks, preprocessors and presets."""
+"""KerasHub's own test harness for layers, backbones, tasks, preprocessors and presets."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ class LayerTest(TestCase):
 
     def test_switch_feed_forward(self):
         kwargs = {"intermediate_dim": 7, "num_experts": 3, "gated": True, "dropout": 0.1}
-        # A generator each for jitter and dropout.
+        # Jitter and dropout have a generator each.
         self.check(SwitchFeedForward, kwargs, 4, expected_num_non_trainable_variables=2)
 
     def test_synthesizer_attention(self):
@@ -79,7 +79,7 @@ class LayerTest(TestCase):
         self.check(ResidualSublayer, {"layer": FeedForward(7), "normalization": "rms"}, 5)
 
     def test_decoder_block(self):
-        # A list of layers is not given the precision under test; the stack's is.
+        # The harness sets the precision of the block, but not of a list of layers in its arguments.
         sublayers = [ResidualSublayer(FeedForward(7)), ResidualSublayer(FeedForward(9))]
         self.check(DecoderBlock, {"sublayers": sublayers}, 12, run_precision_checks=False)
 

@@ -1,4 +1,4 @@
-"""Keywords: a misspelled one is an error, each other one reaches what it belongs to."""
+"""A misspelled keyword is an error, and every other keyword has its effect."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_models_refuse_a_misspelled_keyword(vocabulary, small_preset):
         refused(call, keyword, nearest)
 
 
-def test_what_is_like_no_argument():
+def test_a_keyword_unlike_any_argument():
     with pytest.raises(ValueError, match=r"PrimerBackbone has no argument 'xyz'\.$"):
         PrimerBackbone(**SMALL, xyz=1)
 
@@ -85,7 +85,7 @@ def test_subclasses_add_arguments():
     refused(lambda: Wider(droput=2, **SMALL), "droput", "dropout")
 
 
-def test_each_keyword_reaches_what_it_belongs_to(small_preset):
+def test_every_keyword_has_its_effect(small_preset):
     model = PrimerCausalLM.from_preset(
         str(small_preset),
         sequence_length=64,
@@ -102,7 +102,7 @@ def test_each_keyword_reaches_what_it_belongs_to(small_preset):
     assert preprocessor(["And God said"])[0]["token_ids"].shape == (1, 64)
 
 
-def test_keywords_of_a_preprocessor_that_is_not_there(vocabulary, preprocessor, small_preset):
+def test_keywords_of_a_missing_preprocessor(vocabulary, preprocessor, small_preset):
     with pytest.raises(UserError, match="sequence_length belongs to the preprocessor.*has none"):
         PrimerCausalLM.from_preset("tiny_primer", sequence_length=64)
     with pytest.raises(UserError, match="sequence_length belongs to the preprocessor; give it"):

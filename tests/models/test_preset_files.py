@@ -1,4 +1,4 @@
-"""What a preset's directory holds after saving, and what is made of it."""
+"""The files of a preset after saving, and the models that load from them."""
 
 import json
 import os
@@ -48,14 +48,14 @@ def test_a_preset_without_a_tokenizer(what, overrides, tmp_path, preprocessor):
         PrimerCausalLM.from_preset(tmp_path, sequence_length=8)
 
 
-def test_presets_of_the_zoo_have_no_tokenizer():
+def test_named_presets_have_no_tokenizer():
     with pytest.raises(UserError, match="Preset 'tiny_primer' has no tokenizer"):
         PrimerTokenizer.from_preset("tiny_primer")
 
 
 @pytest.fixture
 def older(preprocessor, tmp_path):
-    """A directory with a preset as `primer train` leaves it, and a file of the user's."""
+    """A directory with a preset as `primer train` writes it, and a file of the user."""
     model = make_model("primer", preprocessor, num_layers=1)
     model.save_to_preset(str(tmp_path))
     model.optimizer.build(model.trainable_variables)
@@ -68,7 +68,7 @@ def older(preprocessor, tmp_path):
 
 def test_a_model_saved_over_an_older_one(older, preprocessor):
     expected = files(older) - {FILE}
-    # The same shapes: nothing but the old file's absence keeps its moments from these weights.
+    # With the same shapes, a remaining file would pair old moments with the new weights.
     model = make_model("primer", preprocessor, num_layers=1)
     model.save_to_preset(str(older))
     assert files(older) == expected
@@ -88,7 +88,7 @@ def test_a_model_without_a_tokenizer_saved_over_one_with_it(older):
 
 
 def test_a_backbone_saved_over_an_older_model(older, vocabulary):
-    """The tokenizer stays, as KerasHub composes presets; what described the old model goes."""
+    """The tokenizer stays, as in KerasHub's presets; the files of the old model are deleted."""
     backbone = PrimerBackbone(**SMALL)
     backbone.save_to_preset(str(older))
     assert not {FILE, "task.json"} & files(older)
@@ -99,7 +99,7 @@ def test_a_backbone_saved_over_an_older_model(older, vocabulary):
 
 
 def test_shards_and_one_file_replace_each_other(older, preprocessor):
-    # Keras would read the one file, though the shards are newer.
+    # Keras would read the single file even if the shards are newer.
     sharded = make_model("primer_ez", preprocessor)
     sharded.save_to_preset(str(older), max_shard_size=4e-5)
     assert "model_00001.weights.h5" in files(older)
@@ -139,7 +139,7 @@ def test_vocabulary_beyond_the_embedding(preprocessor, tmp_path):
         PrimerCausalLM.from_preset(str(tmp_path))
 
 
-def test_vocabulary_that_comes_later(vocabulary):
+def test_vocabulary_that_is_set_later(vocabulary):
     tokenizer = PrimerTokenizer()
     model = make_model(
         "primer_ez", PrimerCausalLMPreprocessor(tokenizer, 8), vocabulary_size=256, num_layers=1

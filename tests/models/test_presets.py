@@ -1,4 +1,4 @@
-"""The zoo: published counts, and golden files of every preset's variables.
+"""Presets have the published parameter counts and the variables of their golden files.
 
 `python -m tests.models.test_presets` writes the golden files again.
 """
@@ -23,10 +23,10 @@ from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# The paper's table of sizes, for what was not published; 1.9 billion for the one-shot models.
+# The paper's table of sizes, for presets without a published count; 1.9 billion for xl.
 SIZES = {"small": 35e6, "medium": 110e6, "large": 537e6, "xl": 1.9e9}
 
-# By hand for the vanilla Transformers: embedding, position biases, last norm, then the layers.
+# The vanilla Transformers by hand: embedding, position biases, final normalization, then layers.
 VANILLA = {
     size: 32128 * c + 32 * h + 2 * c + layers * (4 * c * h * 64 + 2 * c * f + f + c + 4 * c)
     for size, c, layers, h, f in (
@@ -38,9 +38,9 @@ VANILLA = {
 
 
 def describe(preset):
-    """Shapes of a preset's variables; `*` stands for the blocks, which are all alike."""
+    """Returns the shapes of a preset's variables, with `*` for the blocks, which are identical."""
     keras.backend.clear_session()
-    # Variables have a shape but no value: 1.9 billion parameters cost nothing.
+    # Variables have no values, so even 1.9 billion parameters need no memory.
     backbone = without_values(lambda: PrimerBackbone(**preset_arguments(preset)))
     shapes = {}
     for variable in backbone.weights:
@@ -53,7 +53,7 @@ def describe(preset):
     return {"parameters": count, "variables": variables}
 
 
-def test_there_is_a_golden_file_for_every_preset():
+def test_every_preset_has_a_golden_file():
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(preset_names())
 
 

@@ -1,4 +1,4 @@
-"""KerasHub's samplers on our cached decoding, against NumPy on full forward passes."""
+"""KerasHub's samplers with our cached decoding equal NumPy on full forward passes."""
 
 import keras_hub
 import numpy as np
@@ -18,7 +18,7 @@ def primer():
 
 
 def log_probs(model, token_ids):
-    """Log probabilities of the next token at every position, by one full pass, `[B, T, V]`."""
+    """Returns log probabilities `[B, T, V]` of the next tokens, from a full forward pass."""
     token_ids = np.asarray(token_ids)
     logits = model({"token_ids": token_ids, "padding_mask": np.ones_like(token_ids)})
     logits = ops.convert_to_numpy(logits).astype("float64")
@@ -66,7 +66,7 @@ def keep_top_p(p, share):
     ids=["random", "top_k", "top_p"],
 )
 def test_frequencies_are_those_of_the_softmax(primer, sampler, filter):
-    """After temperature and truncation; chi-square over many rows of one batch."""
+    """Chi-square test on many rows of a batch, with temperature and truncation."""
     expected = np.exp(log_probs(primer, [PROMPT])[0, -1] / 1.7)
     expected = filter(expected / expected.sum())
     expected = expected / expected.sum() * DRAWS
@@ -83,7 +83,7 @@ def test_frequencies_are_those_of_the_softmax(primer, sampler, filter):
 
 
 def test_beam_search_finds_the_best_two_tokens(primer):
-    """Against all pairs of tokens; for some prompts the best pair is not the greedy one."""
+    """The truth is the best of all pairs, which for some prompts is not the greedy pair."""
     prompts = np.random.default_rng(5).integers(3, 300, (6, 4))
     best, greedy = [], []
     for prompt in prompts:
@@ -92,13 +92,13 @@ def test_beam_search_finds_the_best_two_tokens(primer):
         both = first[:, None] + log_probs(primer, extended)[:, -1]
         best.append(np.unravel_index(both.argmax(), both.shape))
         greedy.append((first.argmax(), both[first.argmax()].argmax()))
-    assert sum(b != g for b, g in zip(best, greedy, strict=True)) >= 2, "greedy would do as well"
+    assert sum(b != g for b, g in zip(best, greedy, strict=True)) >= 2, "greedy must fail"
     found = generate(primer, keras_hub.samplers.BeamSampler(num_beams=100), prompts, 2)
     assert found.tolist() == [list(map(int, pair)) for pair in best]
 
 
 def test_contrastive_search_by_definition(primer):
-    """The most probable tokens, less those whose hidden state resembles an earlier one."""
+    """It selects probable tokens whose hidden state does not resemble an earlier one."""
     k, alpha = 6, 0.7
     token_ids = list(PROMPT)
     for _ in range(5):

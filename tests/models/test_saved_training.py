@@ -1,4 +1,4 @@
-"""A model saved in the midst of its training goes on as one that never was."""
+"""A model that is saved during training continues like one that was never interrupted."""
 
 import keras
 import keras_hub
@@ -11,14 +11,14 @@ from tests.models.small_models import make_model
 from tests.sample_text import SENTENCES
 
 EXACT = keras.backend.backend() == "tensorflow"
-# Dropout draws from PyTorch's own generator there, which belongs to no model.
+# On PyTorch dropout uses a global generator, which no model saves.
 DROPOUT = 0.0 if keras.backend.backend() == "torch" else 0.2
 FIT = {"batch_size": 2, "shuffle": False, "verbose": 0}
 TEXTS = SENTENCES[:4]
 
 
 def compile_small(preprocessor):
-    """A model with random generators that a step reads."""
+    """Returns a model whose training steps use random generators."""
     model = make_model("primer_ez", preprocessor, num_layers=1, dropout=DROPOUT)
     model.compile(
         optimizer=T5Adafactor(RsqrtSchedule(warmup_steps=10, ramp_up_steps=2), clipnorm=1.0),
@@ -35,7 +35,7 @@ def state(model):
 
 @pytest.fixture(scope="module")
 def saved(preprocessor, tmp_path_factory):
-    """Files of the first of three epochs, and the state and history after the last."""
+    """The files after the first of three epochs, and the state and history after the last."""
     folder = tmp_path_factory.mktemp("saved")
     model = compile_small(preprocessor)
     callbacks = [
@@ -47,7 +47,7 @@ def saved(preprocessor, tmp_path_factory):
 
 
 @pytest.mark.parametrize("file", ["1.keras", *(["1.weights.h5"] if EXACT else [])])
-def test_goes_on_as_an_uninterrupted_run(saved, preprocessor, file):
+def test_continues_like_an_uninterrupted_run(saved, preprocessor, file):
     folder, expected, history = saved
     keras.utils.set_random_seed(5)
     if file.endswith(".keras"):
@@ -68,7 +68,7 @@ def test_goes_on_as_an_uninterrupted_run(saved, preprocessor, file):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_what_compile_was_given(saved):
+def test_arguments_of_compile(saved):
     model = keras.saving.load_model(saved[0] / "1.keras")
     assert (model.loss.z_loss, model.loss.label_smoothing) == (1e-3, 0.1)
     assert (model.sampler.k, model.sampler.temperature) == (7, 0.5)
@@ -77,7 +77,7 @@ def test_what_compile_was_given(saved):
 
 
 def test_mixed_precision_and_another_optimizer(preprocessor, tmp_path):
-    """Keras wraps the optimizer for float16, once."""
+    """Keras wraps the optimizer for float16 only once."""
     model = make_model("primer_ez", None, num_layers=1, dtype="mixed_float16")
     model.compile(optimizer=keras.optimizers.Adam(3e-4), loss="auto", jit_compile=False)
     model.optimizer.build(model.trainable_variables)
@@ -94,7 +94,7 @@ def test_mixed_precision_and_another_optimizer(preprocessor, tmp_path):
 
 
 def test_files_without_random_state_load(saved, tmp_path):
-    """As those of earlier versions, and of models that draw nothing."""
+    """Such files come from earlier versions, and from models without random operations."""
     model = make_model("primer_ez", None, num_layers=1)
     model.save_weights(tmp_path / "a.weights.h5")
     other = make_model("primer_ez", None, num_layers=1, dropout=0.1)

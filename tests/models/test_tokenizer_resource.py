@@ -1,4 +1,4 @@
-"""The tokenizer of TensorFlow pipelines outlives the caches that Keras and TensorFlow empty."""
+"""Tokenizers in TensorFlow pipelines still work after Keras and TensorFlow clear their caches."""
 
 import keras
 import numpy as np
@@ -18,8 +18,8 @@ RESETS = {
 
 
 @pytest.mark.parametrize("reset", RESETS)
-def test_what_was_made_before_works_after(reset, vocabulary):
-    """SentencePiece itself, which KerasHub calls outside of TensorFlow, says what is right."""
+def test_earlier_pipelines_work_after_a_reset(reset, vocabulary):
+    """The truth comes from SentencePiece itself, which KerasHub calls outside TensorFlow."""
     other = train_vocabulary([text.upper() for text in SENTENCES] * 4, size=290)
     tokenizers = [PrimerTokenizer(proto) for proto in (vocabulary, other)]
     expected = [[tokenizer(text) for text in TEXTS] for tokenizer in tokenizers]

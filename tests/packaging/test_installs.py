@@ -1,4 +1,4 @@
-"""The package finds its outer folders and gin files however it was installed."""
+"""Every kind of installation finds the outer folders and the gin files."""
 
 import ast
 import os
@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
-# Specifications only: `primer_tf.export` would import TensorFlow.
+# Only finds the modules: importing `primer_tf.export` would import TensorFlow.
 PROBE = """
 from importlib import metadata
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ print(primer_tf.gin_directory() / "models" / "small_primer.gin")
 
 
 def run(command, cwd):
-    """Runs a command as if nobody had set `PYTHONPATH`, and returns what it prints."""
+    """Runs a command without `PYTHONPATH`, and returns its output."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True
@@ -45,7 +45,7 @@ def pip(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout, which building may litter."""
+    """A copy of the checkout, in which the build may leave files."""
     ignored = shutil.ignore_patterns(
         ".venv", ".git", "runs", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "golden"
     )
@@ -63,14 +63,14 @@ def wheel(checkout, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_environment(tmp_path_factory):
-    """Makes virtual environments that share the dependencies of this one, but not our package."""
+    """A function that makes virtual environments with this one's dependencies, but without ours."""
 
     def make(*install):
         folder = tmp_path_factory.mktemp("venv")
         run([sys.executable, "-m", "venv", "--without-pip", folder], folder)
         python = folder / "bin" / "python"
         (packages,) = folder.glob("lib/python*/site-packages")
-        # What a `.pth` file adds is searched last, and its own `.pth` files are not read.
+        # Python searches the folders of a `.pth` file last, and ignores their own `.pth` files.
         (packages / "shared.pth").write_text("\n".join(site.getsitepackages()) + "\n")
         options = ("--no-deps", "--no-index", "--no-build-isolation", "--quiet")
         pip("--python", python, "install", *options, *install, cwd=folder)
@@ -97,7 +97,7 @@ def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
 
 
 def test_metadata(installed_wheel, tmp_path):
-    """Of the wheel, as pip shows them."""
+    """The wheel's metadata, as pip shows it."""
     code = "from importlib.metadata import metadata as m; print(m('primer_tf').json)"
     described = ast.literal_eval(run([installed_wheel[0], "-c", code], tmp_path))
     assert described["license_expression"] == "Apache-2.0"
@@ -126,7 +126,7 @@ def test_wheel_outside_of_the_checkout(installed_wheel, tmp_path):
 def test_wheel_and_python_in_the_root_of_the_checkout(installed_wheel, checkout):
     python, packages = installed_wheel
     check(run([python, "-c", PROBE], checkout), checkout / "primer_tf", checkout)
-    # The command starts elsewhere on Python's path, and there the wheel is complete, too.
+    # For a script, the checkout is not on Python's path, and the wheel must be complete.
     script = packages.parents[2] / "probe.py"
     script.write_text(PROBE)
     package = packages / "primer_tf"

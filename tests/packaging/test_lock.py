@@ -1,4 +1,4 @@
-"""constraints.txt locks everything that the environment of the tests is made of."""
+"""constraints.txt locks every package in the environment of the tests."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ def locked():
 
 
 def installed(requirements):
-    """Returns the versions of what a list of requirements brings, directly or not."""
+    """Returns the versions of a list of requirements and of all their dependencies."""
     versions, todo = {}, [Requirement(requirement) for requirement in requirements]
     while todo:
         requirement = todo.pop()
@@ -39,17 +39,17 @@ def installed(requirements):
 def test_everything_is_locked_at_the_version_tested():
     lock = locked()
     actual = installed(["primer_tf[demo,dev,t5]", "pip", "setuptools"])
-    actual["t5"] = metadata.version("t5")  # on purpose without what its metadata asks for
+    actual["t5"] = metadata.version("t5")  # on purpose without its dependencies
     del actual["primer-tf"]
     assert actual.keys() <= lock.keys()
     for name, version in actual.items():
-        # PyTorch adds to its version what it was built for.
+        # PyTorch's version has a suffix for the platform.
         assert Version(version).public == Version(lock[name]).public, name
     assert len(actual) > 80
 
 
-def test_what_the_pages_are_built_with_is_locked():
-    """It has an environment of its own, so only what is asked for directly can be looked up."""
+def test_the_tools_for_the_pages_are_locked():
+    """They have their own environment, so only direct dependencies are known here."""
     pyproject = tomllib.loads((CONSTRAINTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     lock = locked()
     for requirement in map(Requirement, pyproject["dependency-groups"]["docs"]):

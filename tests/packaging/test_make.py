@@ -1,4 +1,4 @@
-"""The targets of make are listed, and exist where other files call them."""
+"""`make help` lists all targets, and the targets that other files call exist."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What `import primer_tf` offers, to Python at run time and to editors that only read it."""
+"""The names of `primer_tf`, at run time and for editors that only read the source."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ NOT_PUBLIC = {"cli"}
 
 
 def names_for_editors():
-    """Returns the names that `__init__.py` imports for type checkers alone."""
+    """Returns the names that `__init__.py` imports only for type checkers."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     (block,) = [
         node
@@ -54,7 +54,7 @@ def test_the_checkout_is_not_part_of_the_package():
         assert find_spec(f"primer_tf.{name}").origin == str(checkout / name / "__init__.py")
 
 
-def test_looking_imports_nothing_heavy():
+def test_listing_names_imports_nothing_heavy():
     code = (
         "import sys, primer_tf\n"
         "dir(primer_tf), primer_tf.__all__, primer_tf.__version__, primer_tf.gin_directory()\n"

@@ -21,7 +21,7 @@ def test_splits_are_disjoint_and_validation_is_a_twentieth():
     assert 0.045 < share < 0.055
 
 
-def test_unknown_split_and_missing_package_say_so(monkeypatch):
+def test_errors_name_an_unknown_split_and_a_missing_package(monkeypatch):
     with pytest.raises(ValueError, match="train and validation, not 'test'"):
         kjv.split("test")
 

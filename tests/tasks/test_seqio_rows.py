@@ -1,4 +1,4 @@
-"""Rows of T5's `lm` objective, against documents tokenized, joined and cut here."""
+"""Rows of T5's `lm` objective equal documents that the test tokenizes, joins and cuts itself."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def another_vocabulary():
 
 @pytest.fixture
 def registry(monkeypatch):
-    """SeqIO's registries, as they were once the test is over."""
+    """The module `seqio`, whose registries are restored after the test."""
     import seqio
 
     import primer_tf.tasks.seqio_tasks  # noqa: F401
@@ -36,7 +36,7 @@ def registry(monkeypatch):
 
 
 def expected(documents, vocabulary):
-    """Returns the chunks as one row of ids, and what is less than a chunk as zeros after it."""
+    """Returns the ids of all chunks in one row, with zeros after an incomplete last chunk."""
     import sentencepiece
 
     encode = sentencepiece.SentencePieceProcessor(model_proto=vocabulary).encode
@@ -44,6 +44,10 @@ def expected(documents, vocabulary):
     rows = [[*joined[i : i + LENGTH - 1], 1] for i in range(0, len(joined), LENGTH - 1)]
     rows[-1] += [0] * (LENGTH - len(rows[-1]))
     return np.concatenate(rows)
+
+
+def row_set(tokens):
+    return {tuple(row) for row in tokens.reshape(-1, LENGTH)}
 
 
 def chunks(source, split, vocabulary):
@@ -54,7 +58,7 @@ def chunks(source, split, vocabulary):
 def test_each_vocabulary_gives_its_own_rows(monkeypatch, vocabulary, another_vocabulary, text_file):
     import gin
 
-    # Short books: of long ones T5 takes a stretch.
+    # Short books, because T5 takes a random chunk of long ones.
     monkeypatch.setattr(kjv, "split", lambda name: [(name, text) for text in SENTENCES])
     before = gin.config_str()
     for source in (f"seqio:{DEMO}", f"lm:{text_file}", "lm:demo"):
@@ -78,7 +82,7 @@ def test_a_configured_vocabulary_follows_gin(tmp_path, vocabulary, another_vocab
             gin.bind_parameter("primer_tf.tasks.sentencepiece_model.path", str(tmp_path / name))
         try:
             assert configured.vocab_size == pieces + 100
-            assert configured == unused  # Mixtures ask this of the tasks in them.
+            assert configured == unused  # Mixtures require this of their tasks.
         finally:
             gin.clear_config()
 
@@ -114,9 +118,9 @@ def test_mixtures(registry, vocabulary, another_vocabulary):
     registry.MixtureRegistry.add("both", ["first", "second"], default_rate=1.0)
     for model in (vocabulary, another_vocabulary):
         found, _ = load_chunks("seqio:both", "train", [], PrimerTokenizer(model), LENGTH)
-        rows = {tuple(row) for row in found.tokens.reshape(-1, LENGTH)}
-        known = np.concatenate([expected(documents, model) for documents in texts.values()])
-        assert len(rows) > 2 and rows <= {tuple(row) for row in known.reshape(-1, LENGTH)}
+        rows = row_set(found.tokens)
+        first, second = (row_set(expected(documents, model)) for documents in texts.values())
+        assert rows & first and rows & second and rows <= first | second
 
 
 def test_gin_files_of_a_run_train_on_rows_cut_as_t5_cuts_them(

@@ -1,7 +1,7 @@
-"""Mesh TensorFlow layers of Primer and the models it is compared with, for gin files to name.
+"""Mesh TensorFlow layers of Primer and of the models it is compared with, for use in gin files.
 
-gin knows those of the paper as `t5_models.<name>`, so bindings written for the code that
-accompanied it read the same here; what only our Keras models have is `primer_tf.mesh.<name>`.
+In gin, the paper's layers are `t5_models.<name>`, so bindings written for the code that accompanied
+the paper work unchanged. Parts that only our Keras models have are `primer_tf.mesh.<name>`.
 """
 
 from primer_tf.mesh import runtime

@@ -1,7 +1,9 @@
-"""Activations of Keras that Mesh TensorFlow does not have, for gin files to name.
+"""Elementwise activations of Keras that Mesh TensorFlow lacks, for use in gin files.
 
-As in `DenseReluDense.activation = [@activations.mish]`; those that act on each value by itself.
+For example `DenseReluDense.activation = [@activations.mish]`.
 """
+
+from collections.abc import Callable
 
 import gin
 import mesh_tensorflow as mtf
@@ -26,7 +28,7 @@ ELEMENTWISE = {
 }
 
 
-def _register(name, function):
+def _register(name: str, function: Callable[[tf.Tensor], tf.Tensor]) -> None:
     def activation(x):
         return mtf.cwise(function, [x], name=name)
 

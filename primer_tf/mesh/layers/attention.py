@@ -13,12 +13,12 @@ class MDHAParams(attention.AttentionParams):
     """The projections of Multi-DConv-Head Attention, each followed by a depthwise convolution.
 
     Args:
-      context: a `transformer.Context`.
-      key_dim: a Dimension, the channels of a head.
-      num_heads: an integer.
-      share_qk_rep: whether keys are the convolved query projection, and queries a further
-        projection of it.
-      fold_scaling_into_initializer: whether queries are scaled by their initial values only.
+      context: A `transformer.Context`.
+      key_dim: The Dimension of a head's channels.
+      num_heads: The number of heads.
+      share_qk_rep: Whether the convolved query projection also serves as the keys, and the queries
+        are a further projection of it.
+      fold_scaling_into_initializer: Whether only the initial values scale the queries.
     """
 
     def __init__(self, context, key_dim, num_heads, share_qk_rep, fold_scaling_into_initializer):
@@ -62,8 +62,8 @@ class MDHAParams(attention.AttentionParams):
         """Computes queries, keys and values.
 
         Args:
-          context: a `transformer.Context`.
-          x: a Tensor `[..., length, d_model]`; `[..., d_model]` in "incremental" mode.
+          context: A `transformer.Context`.
+          x: A Tensor `[..., length, d_model]`; `[..., d_model]` in "incremental" mode.
 
         Returns:
           Three Tensors `[..., length, heads, d_kv]`, without `length` in "incremental" mode.
@@ -99,23 +99,23 @@ class MDHA(transformer_layers.SelfAttention):
     """Self-attention whose queries, keys and values are convolved over the sequence.
 
     Each projection is followed by a causal depthwise convolution; see `causal_depthwise_conv`. In
-    incremental decoding the state of a layer is the convolutions' histories, then the keys and
-    the values so far.
+    incremental decoding, the layer's state consists of the inputs of the convolutions, followed by
+    the keys and values of all earlier positions.
 
-    The arguments are those of `transformer_layers.SelfAttention`, of which some have one value
-    only: they are there for the operative configurations of the code that accompanied the paper.
+    The arguments are those of `transformer_layers.SelfAttention`. Some of them accept one value
+    only; they exist because the operative configurations of the published runs contain them.
 
     Args:
-      num_memory_heads: 0: as many heads for keys and values as for queries.
-      shared_kv: False.
-      attention_func: None.
-      combine_dims: True.
-      keep_query_heads_dims: False.
-      share_qk_rep: whether queries and keys share one representation: `r = dconv(x Wq)`, `k = r`,
-        `q = r Wr`, as in full Primer (paper, appendix A.3). No `k` weights then.
+      num_memory_heads: Must be 0: keys and values have as many heads as queries.
+      shared_kv: Must be False.
+      attention_func: Must be None.
+      combine_dims: Must be True.
+      keep_query_heads_dims: Must be False.
+      share_qk_rep: Whether queries and keys share one representation: `r = dconv(x Wq)`, `k = r`,
+        `q = r Wr`, as in full Primer (paper, appendix A.3). The layer then has no weights `k`.
 
     Raises:
-      ValueError: if one of the arguments that have one value has another.
+      ValueError: If an argument that accepts one value only has another.
     """
 
     def __init__(
@@ -162,21 +162,21 @@ class MDHA(transformer_layers.SelfAttention):
             self.fold_scaling_into_initializer,
         )
 
-    # A configurable of its own in the code that accompanied the paper.
+    # The code that accompanied the paper makes this a separate configurable.
     @gin.configurable(module="t5_models.MDHA")
     def call(self, context, x, losses=None):
         """Applies the layer.
 
         Args:
-          context: a `transformer.Context`.
-          x: a Tensor `[..., length, d_model]`; `[..., d_model]` in "incremental" mode.
-          losses: None.
+          context: A `transformer.Context`.
+          x: A Tensor `[..., length, d_model]`; `[..., d_model]` in "incremental" mode.
+          losses: Must be None.
 
         Returns:
           A Tensor of the shape of `x`.
 
         Raises:
-          ValueError: if there are `losses`.
+          ValueError: If `losses` is not None.
         """
         _only("call.losses", losses, None)
         params = self.make_params(context)

@@ -1,4 +1,4 @@
-"""Causal depthwise convolution over the sequence, exact in incremental decoding too."""
+"""Causal depthwise convolution over the sequence, exact in incremental decoding as well."""
 
 import mesh_tensorflow as mtf
 import tensorflow.compat.v1 as tf
@@ -10,23 +10,23 @@ from primer_tf.mesh.layers.published_name import published_name
 def causal_depthwise_conv(x, context, kernel_size=3):
     """Convolves each channel with its own kernel over the current and earlier positions.
 
-    `y[t] = sum_i conv_i * x[t - i]`, with positions before the first taken as zero. The variables
-    are `conv_0` (the current position, initially 0.5), `conv_1`, ... (initially 0.5 / kernel_size),
-    in the caller's variable scope (paper, section 4).
+    `y[t] = sum_i conv_i * x[t - i]`, where `x` is zero before the first position. The variables are
+    `conv_0` (the current position, initially 0.5), `conv_1`, ... (initially 0.5 / kernel_size), in
+    the caller's variable scope (paper, section 4).
 
-    In incremental decoding the last `kernel_size - 1` inputs are part of the decoding state, so
-    that each step gives what the whole sequence would have given at that position.
+    In incremental decoding the state contains the last `kernel_size - 1` inputs, so each step gives
+    the same result as the full forward pass at that position.
 
     Args:
-      x: a Tensor `[..., length, channels]`; `[..., channels]` in "incremental" mode.
-      context: a `transformer.Context`.
-      kernel_size: an integer, the number of positions seen, or None for no convolution.
+      x: A Tensor `[..., length, channels]`; `[..., channels]` in "incremental" mode.
+      context: A `transformer.Context`.
+      kernel_size: The number of positions in the kernel, 3 by default, or None for no convolution.
 
     Returns:
       A Tensor of the shape of `x`.
 
     Raises:
-      ValueError: if `kernel_size` is less than 1.
+      ValueError: If `kernel_size` is less than 1.
     """
     if kernel_size is None:
         return x
@@ -49,8 +49,8 @@ def causal_depthwise_conv(x, context, kernel_size=3):
         length = x.shape.dims[-2]
         earlier = [mtf.shift(x, distance, length, wrap=False) for distance in range(1, kernel_size)]
         if context.mode == "first_part":
-            # What the first decoded position will look back on, most recent first. Positions
-            # before the sequence select nothing, and so give zeros.
+            # The inputs just before the first decoded position, most recent first. Positions
+            # before the sequence select nothing and so give zeros.
             context.record_new_states(
                 mtf.gather(
                     x,

@@ -1,4 +1,4 @@
-"""Attention with twice the heads at half the size, of the Evolved Transformer decoder."""
+"""The Evolved Transformer decoder's attention with twice the heads at half the size."""
 
 import tensorflow.compat.v1 as tf
 from mesh_tensorflow.transformer import transformer, transformer_layers
@@ -10,18 +10,19 @@ from primer_tf.mesh.layers.published_name import published_name
 class DoubleHeadsAttentionLayer(transformer.TransformerLayer):
     """Self-attention with `2 * base_num_heads` heads of `key_value_size / 2` channels each.
 
-    Everything else, such as the relative position bias, is as `SelfAttention` is configured.
+    Everything else, such as the relative position bias, follows the configuration of
+    `SelfAttention`.
 
     Args:
-      base_num_heads: an integer, the number of heads elsewhere in the model.
-      key_value_size: an even integer, the size of a head elsewhere in the model.
-      dropout_rate: a float.
+      base_num_heads: The number of heads elsewhere in the model.
+      key_value_size: The size of a head elsewhere in the model, an even number.
+      dropout_rate: The dropout rate of the attention weights.
 
     Raises:
-      ValueError: if `key_value_size` is odd.
+      ValueError: If `key_value_size` is odd.
     """
 
-    def __init__(self, base_num_heads, key_value_size, dropout_rate):
+    def __init__(self, base_num_heads: int, key_value_size: int, dropout_rate: float):
         if key_value_size % 2:
             raise ValueError(f"key_value_size must be even, got {key_value_size}.")
         self._self_attention = transformer_layers.SelfAttention(

@@ -11,15 +11,15 @@ def sublayer_prime_norm(x, layer_stack, context, epsilon=1e-6, name="primer_norm
     """Normalizes over the model dimension.
 
     With `m = mean(x)`: `z = (x - m) / sqrt(mean(x * (x - m)) + epsilon)`, then a learned scale and
-    bias. In exact arithmetic the mean under the root is the variance; in floating point it is not
-    quite, and it is kept as published.
+    bias. In exact arithmetic the mean under the root is the variance. In floating point the two
+    differ slightly, so the published form is kept.
 
     Args:
-      x: a Tensor `[..., d_model]`.
-      layer_stack: not used.
-      context: a `transformer.Context`.
-      epsilon: a float.
-      name: the outer variable scope.
+      x: A Tensor `[..., d_model]`.
+      layer_stack: Not used.
+      context: A `transformer.Context`.
+      epsilon: The constant added under the root, 1e-6 by default.
+      name: The outer variable scope, "primer_norm" by default.
 
     Returns:
       A Tensor of the shape of `x`.

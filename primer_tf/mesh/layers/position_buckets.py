@@ -1,6 +1,6 @@
-"""Makes the distance of the last bucket of the relative position bias a parameter of gin files.
+"""Lets gin files bind `max_distance`, where the last bucket of the relative position bias starts.
 
-Mesh TensorFlow has the function, with that argument, and no way to bind it.
+Mesh TensorFlow's function has this argument but is not configurable by gin.
 """
 
 import gin

@@ -1,14 +1,18 @@
-"""The names under which gin knows the layers."""
+"""The names of the layers in gin."""
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import gin
 
+Layer = TypeVar("Layer", bound=Callable)
 
-def published_name(layer):
+
+def published_name(layer: Layer) -> Layer:
     """Makes a layer configurable as `t5_models.<its name>`, as in the code of the paper's authors.
 
-    If a module of the user has registered that name already, gin files mean that layer.
+    If the user's module has already registered this name, gin files refer to the user's layer.
     """
     name = f"t5_models.{layer.__name__}"
     try:

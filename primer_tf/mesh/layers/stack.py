@@ -9,14 +9,14 @@ from primer_tf.mesh.layers.published_name import published_name
 class PrePostNormLayerStack(transformer.LayerStack):
     """A layer stack that normalizes the input of even layers and the output of odd layers.
 
-    The first of `sublayers_per_layer` must be the normalization. Layers 0, 2, ... (attention)
-    apply the list as it is; for layers 1, 3, ... (feed-forward) the normalization moves to just
-    after the layer, before dropout and residual (paper, appendix A.3).
+    The first of `sublayers_per_layer` must be the normalization. Layers 0, 2, ... (attention) apply
+    the list unchanged. In layers 1, 3, ... (feed-forward) the normalization comes just after the
+    layer, before dropout and residual (paper, appendix A.3).
     """
 
     def _layer_fn(self, x, layer, context):
         sublayers = self._sublayers_per_layer
-        # By the layer's own place: gradients may be recomputed after the context has moved on.
+        # Not by the context's index: recomputed gradients call this after the context has moved on.
         if self.layers.index(layer) % 2:
             sublayers = _normalize_output(sublayers)
         context.current_layer = layer
@@ -32,8 +32,8 @@ def _normalize_output(sublayers):
     names = [getattr(sublayer, "__name__", "") for sublayer in others]
     if "sublayer_call_layer" not in names:
         raise ValueError(
-            "sublayers_per_layer must be the normalization followed by sublayer_call_layer and "
-            f"others, got {names}."
+            "sublayers_per_layer must start with the normalization and contain "
+            f"sublayer_call_layer after it, got {names} after the first."
         )
     after_layer = names.index("sublayer_call_layer") + 1
     return [*others[:after_layer], norm, *others[after_layer:]]

@@ -6,28 +6,28 @@ from mesh_tensorflow.transformer import transformer_layers
 
 
 class Synthesizer(transformer_layers.SelfAttention):
-    """Self-attention whose logits have a learned matrix over positions added to them.
+    """Self-attention that adds a learned matrix over positions to its logits.
 
-    Mesh TensorFlow's own `Synthesizer` of mode "random_plus" is this for 512 positions, which it
-    has as a constant; variables have the same names. In gin files it is `RandomSynthesizer`.
+    This is Mesh TensorFlow's `Synthesizer` in mode "random_plus", which is limited to 512
+    positions. The variables have the same names. In gin files the layer is `RandomSynthesizer`.
 
     Args:
-      num_heads: an integer.
-      key_value_size: an integer.
-      dropout_rate: a float.
-      relative_attention_type: as in `SelfAttention`.
-      relative_attention_num_buckets: an integer.
-      max_length: an integer, the number of positions.
+      num_heads: The number of heads, 8 by default.
+      key_value_size: The number of channels of a head, 128 by default.
+      dropout_rate: The dropout rate of the attention weights, 0 by default.
+      relative_attention_type: The kind of relative position bias, as in `SelfAttention`.
+      relative_attention_num_buckets: The number of buckets of that bias, 32 by default.
+      max_length: The number of positions of the learned matrix, 512 by default.
     """
 
     def __init__(
         self,
-        num_heads=8,
-        key_value_size=128,
-        dropout_rate=0.0,
-        relative_attention_type=None,
-        relative_attention_num_buckets=32,
-        max_length=512,
+        num_heads: int = 8,
+        key_value_size: int = 128,
+        dropout_rate: float = 0.0,
+        relative_attention_type: str | None = None,
+        relative_attention_num_buckets: int = 32,
+        max_length: int = 512,
     ):
         super().__init__(
             num_heads=num_heads,
@@ -39,7 +39,7 @@ class Synthesizer(transformer_layers.SelfAttention):
         self.max_length = max_length
 
     def compute_bias(self, context, memory_position, x, heads_dims, q, use_prompt_kv=None):
-        """Returns what is added to the logits: biases, and the learned scores."""
+        """Returns the sum of the position bias and the learned scores."""
         bias = super().compute_bias(context, memory_position, x, heads_dims, q, use_prompt_kv)
         length, memory_length = (
             mtf.Dimension(name, self.max_length) for name in ("length", "memory_length")

@@ -1,16 +1,16 @@
 """Lets T5 and Mesh TensorFlow run, unmodified, on a TensorFlow that has no Estimator.
 
-`install()` supplies what they import and current TensorFlow has dropped (`modules`), repairs known
-faults of theirs as they are imported (`repairs`), and has gin find the files of the user, of T5
-and of this package (`gin_files`). The Estimator itself is in `estimator`. Nothing is done where
-TensorFlow still has its own.
+`install()` supplies the modules that current TensorFlow has dropped (`modules`), repairs known
+faults of T5 and Mesh TensorFlow as they are imported (`repairs`), and lets gin find the files of
+the user, of T5 and of this package (`gin_files`). The Estimator itself is in `estimator`. Parts
+that TensorFlow still has are left alone.
 """
 
 _installed = False
 
 
-def install():
-    """Makes `import t5` and `import mesh_tensorflow` work. Calling it again does nothing."""
+def install() -> None:
+    """Makes `import t5` and `import mesh_tensorflow` work. Further calls do nothing."""
     global _installed
     if _installed:
         return
@@ -23,8 +23,8 @@ def install():
     _warn_of_nightly_builds()
 
 
-def _warn_of_nightly_builds():
-    """Says how to mend what T5's own requirements overwrite SeqIO and TFDS with."""
+def _warn_of_nightly_builds() -> None:
+    """Warns of nightly builds, which T5's requirements install over SeqIO and TFDS."""
     import contextlib
     import logging
     from importlib import metadata
@@ -35,7 +35,7 @@ def _warn_of_nightly_builds():
             nightly.append(metadata.distribution(name).name)
     if nightly:
         logging.getLogger("primer_tf").warning(
-            "%s came with T5's own requirements and may fail beside this TensorFlow; mend it with "
+            "T5's own requirements installed %s, which may fail with this TensorFlow; fix it with "
             "`pip uninstall -y %s && pip install --force-reinstall --no-deps seqio==0.0.20 "
             "tensorflow-datasets==4.9.10`.",
             " and ".join(nightly),

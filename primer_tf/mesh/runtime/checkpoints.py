@@ -4,27 +4,34 @@ import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from primer_tf.errors import UserError
+from primer_tf.errors import UserError, errors_of
 from primer_tf.literal_paths import as_named, literal_file
+from primer_tf.types import StrPath
 
-# What TensorFlow says of a file whose content is not what was written, and of none.
+# TensorFlow's messages for a file with damaged content, and for a missing file.
 DAMAGE = re.compile("checksum|sstable|corrupt|Read less bytes than requested", re.IGNORECASE)
 UNMATCHED = "Failed to find any matching files"
 
 
-def latest(model_dir):
+def latest(model_dir: StrPath) -> str | None:
     """Returns the newest checkpoint's path, or None if `model_dir` holds none.
 
     Raises:
-      UserError: if the folder names a newest checkpoint whose files are gone.
+      UserError: If the folder names a newest checkpoint whose files are missing, or the file that
+        names it cannot be read.
     """
-    state = tf.train.get_checkpoint_state(str(model_dir))
-    if state is None or not state.model_checkpoint_path:
-        return None
-    if not tf.io.gfile.exists(f"{state.model_checkpoint_path}.index"):
+    with errors_of(f"read {model_dir}/checkpoint"):
+        state = tf.train.get_checkpoint_state(str(model_dir))
+        if state is None or not state.model_checkpoint_path:
+            return None
+        is_there = tf.io.gfile.exists(f"{state.model_checkpoint_path}.index")
+    if not is_there:
         raise UserError(
             f"{model_dir}/checkpoint names {state.model_checkpoint_path} as the newest checkpoint, "
             "but its files are missing; restore them, or edit that file to name one that exists."
@@ -32,11 +39,11 @@ def latest(model_dir):
     return state.model_checkpoint_path
 
 
-def required(model_dir):
+def required(model_dir: StrPath) -> str:
     """Returns the newest checkpoint's path.
 
     Raises:
-      UserError: if there is none.
+      UserError: If `model_dir` holds no checkpoint.
     """
     path = latest(model_dir)
     if path is None:
@@ -46,31 +53,31 @@ def required(model_dir):
     return path
 
 
-def read(path, name):
-    """Returns the value of the variable `name` in the checkpoint at `path` as a NumPy array.
+def read(path: str, name: str) -> np.ndarray:
+    """Returns the value of the variable `name` in the checkpoint at `path`.
 
     Raises:
-      UserError: if the checkpoint is damaged, or cannot be read.
+      UserError: If the checkpoint is damaged or cannot be read.
     """
     with explained(path):
         return reader(path).get_tensor(name)
 
 
-def reader(path):
-    """Returns what reads the variables of the checkpoint at `path`."""
+def reader(path: str) -> Any:
+    """Returns a reader of the variables of the checkpoint at `path`."""
     return tf.train.load_checkpoint(literal_file(path))
 
 
 @contextlib.contextmanager
-def explained(path):
-    """Turns what TensorFlow raises on a checkpoint that it cannot read into a `UserError`."""
+def explained(path: str) -> Iterator[None]:
+    """Turns the errors that TensorFlow raises on unreadable checkpoints into a `UserError`."""
     try:
         yield
     except UserError:
         raise
     except (tf.errors.OpError, LookupError, RuntimeError, ValueError) as error:
         reason = first_line(error)
-        # Only this proves damage: any other error may be gone when its cause is.
+        # Only these messages prove damage: any other error may disappear with its cause.
         if DAMAGE.search(reason.replace(literal_file(path), "")):
             reason = as_named(reason)
             raise UserError(
@@ -84,27 +91,27 @@ def explained(path):
         raise UserError(as_named(f"The checkpoint {path} cannot be read: {reason}.")) from error
 
 
-def first_line(error):
-    """Returns the first line of an error's message that says something."""
+def first_line(error: BaseException) -> str:
+    """Returns the first informative line of an error's message."""
     lines = [line.strip() for line in str(error).splitlines()]
-    before = ("Graph execution error:", "Original error:")  # What follows these is the reason.
-    told = [line for line in lines if line and not line.endswith(before)]
-    return told[0] if told else type(error).__name__
+    headings = ("Graph execution error:", "Original error:")  # The reason follows these lines.
+    reasons = [line for line in lines if line and not line.endswith(headings)]
+    return reasons[0] if reasons else type(error).__name__
 
 
-def check(path, variables):
-    """Checks that a checkpoint holds what the graph will ask of it, and reads well.
+def check(path: str, variables: Sequence[tf.Variable]) -> dict[str, tf.DType]:
+    """Checks that a checkpoint is readable and holds the variables of the graph.
 
     Args:
-      path: the checkpoint's prefix.
-      variables: the graph's variables.
+      path: The checkpoint's prefix.
+      variables: The graph's variables.
 
     Returns:
-      A dictionary from the names of the variables that it holds as narrower floats, which lose
-      nothing when they are cast, to their dtypes there.
+      A dictionary from name to stored dtype, for the variables that the checkpoint stores as
+      narrower floats. Casting these loses nothing.
 
     Raises:
-      UserError: if it is damaged, belongs to another model, or holds wider numbers.
+      UserError: If the checkpoint is damaged, belongs to another model, or holds wider numbers.
     """
     with explained(path):
         opened = reader(path)
@@ -130,7 +137,7 @@ def check(path, variables):
             raise UserError(
                 f"The checkpoint {path} holds {name} as {dtypes[name].name}, which {dtype.name} "
                 "would round; bind utils.get_variable_dtype.master_dtype = "
-                f"{dtypes[name].name!r} to go on with it."
+                f"{dtypes[name].name!r} to continue from it."
             )
         narrower[name] = dtypes[name]
     with explained(path):
@@ -139,6 +146,6 @@ def check(path, variables):
     return narrower
 
 
-def _loses_nothing(stored, wanted):
-    """Whether a cast between two dtypes changes no number."""
+def _loses_nothing(stored: tf.DType, wanted: tf.DType) -> bool:
+    """Returns whether a cast from `stored` to `wanted` preserves every number."""
     return stored.is_floating and wanted.is_floating and stored.size < wanted.size

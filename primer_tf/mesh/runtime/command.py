@@ -1,18 +1,19 @@
-"""How the T5 command reports errors: one line, and a non-zero exit."""
+"""The error reports of T5's command: one line and a non-zero exit status."""
 
 import functools
 import os
 import sys
+from collections.abc import Callable
 
 from primer_tf.errors import UserError
 from primer_tf.literal_paths import as_named, literal
 from primer_tf.mesh.runtime import checkpoints
 
 
-def one_line_errors(main):
-    """Wraps T5's `main` so that what the user can mend ends in one line, not in a traceback.
+def one_line_errors(main: Callable) -> Callable:
+    """Wraps T5's `main` so that errors that the user can fix end in one line, not in a traceback.
 
-    The environment variable PRIMER_TF_TRACEBACK, if set, brings the traceback back.
+    The environment variable PRIMER_TF_TRACEBACK brings the traceback back.
     """
 
     @functools.wraps(main)
@@ -31,11 +32,11 @@ def one_line_errors(main):
     return wrapped
 
 
-def check_flags():
-    """Checks flags that T5 would act on before anything of ours is asked.
+def check_flags() -> None:
+    """Checks the flags that T5 acts on before it calls any of our code.
 
     Raises:
-      UserError: for a TPU, or a data folder that is not there.
+      UserError: If a flag names a TPU or a missing data folder.
     """
     import tensorflow as tf
     from absl import flags
@@ -51,8 +52,8 @@ def check_flags():
         raise UserError(f"--t5_tfds_data_dir={folder}: there is no such folder.")
 
 
-def prepare():
-    """Lets commands written for a TPU host run as they are, but for the TPU."""
+def prepare() -> None:
+    """Lets commands written for a TPU host run unchanged, except for the TPU flags."""
     import gin
     from absl import flags
 
@@ -60,20 +61,20 @@ def prepare():
         if folder := getattr(flags.FLAGS, name):
             setattr(flags.FLAGS, name, literal(folder))
     if flags.FLAGS.module_import and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # A console script does not find the modules beside it.
-    # Names the vocabulary also for tasks that are not ours.
+        sys.path.append(os.getcwd())  # Console scripts do not search the current folder.
+    # Lets gin configure the vocabulary of other people's tasks, too.
     import primer_tf.tasks.vocabulary  # noqa: F401
 
-    # One core stands for the TPU; gin files that say which TPU it is override this.
+    # Treat the host as one TPU core; gin files that name a TPU topology override this.
     with gin.unlock_config():
         gin.bind_parameter("utils.tpu_mesh_shape.tpu_topology", "v2-1")
 
 
-def explain(error):
-    """Returns one line that tells the user what to mend, or None for a fault of the program."""
+def explain(error: Exception) -> str | None:
+    """Returns one line that tells the user what to fix, or None for a bug."""
     import tensorflow as tf
 
-    mendable = (
+    fixable = (
         ValueError,  # gin, mesh_tensorflow, seqio and our own
         OSError,
         ImportError,
@@ -81,9 +82,9 @@ def explain(error):
         RuntimeError,
         tf.errors.OpError,
     )
-    if not isinstance(error, mendable):
+    if not isinstance(error, fixable):
         return None
-    # gin appends where a binding stands and what it was calling; TensorFlow, the graph.
+    # gin appends the location of the binding and the call; TensorFlow appends the graph.
     where = [line.strip() for line in str(error).splitlines()[1:]]
     where = [line for line in where if line.startswith(("In file", "In bindings"))]
     return as_named(" ".join([checkpoints.first_line(error), *where]))

@@ -1,14 +1,16 @@
 """A single-process Estimator over TensorFlow 1 sessions.
 
-It has the part of `tf.estimator.tpu.TPUEstimator` that Mesh TensorFlow and T5 use: `train`,
-`evaluate`, `predict`, `export_saved_model` and a few look-ups. Saving during training is the model
-function's business, which brings a `Saver` and a `CheckpointSaverHook` of its own.
+It has the methods of `tf.estimator.tpu.TPUEstimator` that Mesh TensorFlow and T5 use: `train`,
+`evaluate`, `predict`, `export_saved_model` and a few look-ups. The model function brings its own
+`Saver` and `CheckpointSaverHook` to save during training.
 """
 
 import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -16,28 +18,43 @@ import tensorflow.compat.v1 as tf
 from primer_tf.errors import UserError
 from primer_tf.literal_paths import as_named, check_loadable
 from primer_tf.mesh.runtime import checkpoints, devices, hooks, restoring
-from primer_tf.mesh.runtime.specs import ModeKeys, RunConfig
+from primer_tf.mesh.runtime.specs import (
+    EstimatorSpec,
+    ModeKeys,
+    RunConfig,
+    ServingInputReceiver,
+)
+
+# Called with `params`, an input function returns the batches.
+InputFn = Callable[[dict[str, Any]], tf.data.Dataset]
+Hooks = Sequence[tf.train.SessionRunHook]
 
 
 class Estimator:
-    """Runs a model function, in one process, on the CPUs and GPUs of this machine.
+    """Runs a model function in one process, on the CPUs and GPUs of this machine.
 
     Args:
-      model_fn: called as `model_fn(features, labels, mode=, params=, config=)`; returns an
-        `EstimatorSpec`.
-      model_dir: where checkpoints are; by default `config.model_dir`.
-      config: a `RunConfig`.
-      params: a dictionary for the model function and the input functions.
-      use_tpu: must be false.
-      batch_sizes: accepted as TPUEstimator has them (`train_batch_size=` and so on); the input
-        functions already know.
+      model_fn: A function called as `model_fn(features, labels, mode=, params=, config=)` that
+        returns an `EstimatorSpec`.
+      model_dir: The folder of the checkpoints, `config.model_dir` by default.
+      config: A `RunConfig`, by default one with default values.
+      params: A dictionary that is passed to the model function and the input functions.
+      use_tpu: Must be false.
+      **batch_sizes: Arguments of TPUEstimator such as `train_batch_size`. They are ignored, because
+        the input functions batch the data.
 
     Raises:
-      UserError: if a TPU is asked for.
+      UserError: If `use_tpu` is true.
     """
 
     def __init__(
-        self, model_fn, model_dir=None, config=None, params=None, use_tpu=False, **batch_sizes
+        self,
+        model_fn: Callable[..., EstimatorSpec],
+        model_dir: str | None = None,
+        config: RunConfig | None = None,
+        params: Mapping[str, Any] | None = None,
+        use_tpu: bool = False,
+        **batch_sizes: int | None,
     ):
         if use_tpu:
             raise UserError(
@@ -49,27 +66,33 @@ class Estimator:
         self.model_dir = model_dir or self.config.model_dir
         self.params = dict(params or {})
 
-    def latest_checkpoint(self):
-        """Returns the newest checkpoint's path, or None."""
+    def latest_checkpoint(self) -> str | None:
+        """Returns the newest checkpoint's path, or None if there is no checkpoint."""
         return checkpoints.latest(self.model_dir)
 
-    def get_variable_value(self, name):
-        """Returns the value of a variable in the newest checkpoint, as a NumPy array."""
+    def get_variable_value(self, name: str) -> np.ndarray:
+        """Returns the value of a variable in the newest checkpoint."""
         return checkpoints.read(checkpoints.required(self.model_dir), name)
 
-    def get_variable_names(self):
+    def get_variable_names(self) -> list[str]:
         """Returns the names of the variables in the newest checkpoint."""
         path = checkpoints.required(self.model_dir)
         return [name for name, _ in tf.train.list_variables(path)]
 
-    def train(self, input_fn, hooks=None, steps=None, max_steps=None):
-        """Trains, from the newest checkpoint if there is one.
+    def train(
+        self,
+        input_fn: InputFn,
+        hooks: Hooks | None = None,
+        steps: int | None = None,
+        max_steps: int | None = None,
+    ) -> "Estimator":
+        """Trains, starting from the newest checkpoint if there is one.
 
         Args:
-          input_fn: called with `params`, returns a `tf.data.Dataset`.
-          hooks: more session hooks.
-          steps: train this many steps more.
-          max_steps: train until the global step is this; nothing happens if it already is.
+          input_fn: A function from `params` to a `tf.data.Dataset`.
+          hooks: Additional session hooks.
+          steps: The number of steps to add to the global step.
+          max_steps: The global step to stop at. If it is already reached, nothing happens.
         """
         start = self.latest_checkpoint()
         if start and max_steps is not None:
@@ -94,7 +117,7 @@ class Estimator:
             if isinstance(hook, hooks.CheckpointInputPipelineHook):
                 hook.watch(iterator)
                 _listen_to_saving(model_hooks, hooks.SaveWith(hook))
-        # T5 prints every step's loss through a Print operation; the progress lines replace it.
+        # T5 prints the loss of every step with a Print operation; the progress lines replace it.
         loss = spec.loss.op.inputs[0] if spec.loss.op.type == "Print" else spec.loss
         stopper = hooks.StopOnSignalHook()
         all_hooks = [
@@ -125,20 +148,28 @@ class Estimator:
         if stopper.received:
             _tell("stopped by SIGTERM after saving a checkpoint")
 
-    def evaluate(self, input_fn, steps=None, hooks=None, checkpoint_path=None, name=None):
-        """Evaluates one checkpoint.
-
-        Writes a summary to `model_dir/eval_<name>` and prints the metrics.
+    def evaluate(
+        self,
+        input_fn: InputFn,
+        steps: int | None = None,
+        hooks: Hooks | None = None,
+        checkpoint_path: str | None = None,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Evaluates one checkpoint, writes a summary to `model_dir/eval_<name>` and prints it.
 
         Args:
-          input_fn: called with `params`, returns a `tf.data.Dataset`.
-          steps: how many batches at most; all if None.
-          hooks: more session hooks.
-          checkpoint_path: the newest if None.
-          name: of the evaluation.
+          input_fn: A function from `params` to a `tf.data.Dataset`.
+          steps: The largest number of batches, or None for all of them.
+          hooks: Additional session hooks.
+          checkpoint_path: The path of the checkpoint, or None for the newest.
+          name: The name of the evaluation.
 
         Returns:
-          A dictionary of metric values, with `loss` and `global_step`.
+          A dictionary of metric values, including `loss` and `global_step`.
+
+        Raises:
+          UserError: If there is no checkpoint or no data.
         """
         path = checkpoint_path or checkpoints.required(self.model_dir)
         with self._graph() as graph:
@@ -156,7 +187,7 @@ class Estimator:
                         batches += 1
                 if not batches:
                     raise UserError(
-                        "The evaluation data is empty: not one batch came from it; check the task "
+                        "The evaluation data is empty: it has not a single batch; check the task "
                         "and split."
                     )
                 result = run(values)
@@ -164,13 +195,15 @@ class Estimator:
         self._report(result, name)
         return result
 
-    def predict(self, input_fn, checkpoint_path=None, hooks=None):
+    def predict(
+        self, input_fn: InputFn, checkpoint_path: str | None = None, hooks: Hooks | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yields a dictionary of NumPy values for each example.
 
         Args:
-          input_fn: called with `params`, returns a `tf.data.Dataset`.
-          checkpoint_path: the newest if None.
-          hooks: more session hooks.
+          input_fn: A function from `params` to a `tf.data.Dataset`.
+          checkpoint_path: The path of the checkpoint, or None for the newest.
+          hooks: Additional session hooks.
         """
         path = checkpoint_path or checkpoints.required(self.model_dir)
         with self._graph() as graph:
@@ -185,19 +218,24 @@ class Estimator:
                     for row in range(len(next(iter(batch.values())))):
                         yield {key: value[row] for key, value in batch.items()}
 
-    def export_saved_model(self, export_dir_base, serving_input_receiver_fn, checkpoint_path=None):
-        """Writes a SavedModel to a new folder, named by the time, under `export_dir_base`.
+    def export_saved_model(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], ServingInputReceiver],
+        checkpoint_path: str | None = None,
+    ) -> str:
+        """Writes a SavedModel to a new subfolder of `export_dir_base`, named after the time.
 
         Args:
-          export_dir_base: created if need be.
-          serving_input_receiver_fn: returns a `ServingInputReceiver`.
-          checkpoint_path: the newest if None.
+          export_dir_base: The parent folder, which is created if it is missing.
+          serving_input_receiver_fn: A function that returns a `ServingInputReceiver`.
+          checkpoint_path: The path of the checkpoint, or None for the newest.
 
         Returns:
           The folder's path.
 
         Raises:
-          UserError: if TensorFlow could not load it from there.
+          UserError: If TensorFlow could not load a SavedModel from this path.
         """
         check_loadable(export_dir_base)
         path = checkpoint_path or checkpoints.required(self.model_dir)
@@ -205,12 +243,12 @@ class Estimator:
         while os.path.exists(os.path.join(export_dir_base, str(version))):
             version += 1
         final = os.path.join(export_dir_base, str(version))
-        # Written beside its final place and renamed, so that a server never sees half of it.
+        # Written to a temporary folder and renamed, so that a server never sees half of it.
         partial = os.path.join(export_dir_base, f"temp-{version}")
         with self._graph() as graph:
             receiver = serving_input_receiver_fn()
             spec = self._call_model_fn(receiver.features, ModeKeys.PREDICT)
-            scaffold = spec.scaffold_fn()
+            scaffold = spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold()
             signature = tf.saved_model.predict_signature_def(
                 inputs=receiver.receiver_tensors, outputs=spec.predictions
             )
@@ -235,15 +273,15 @@ class Estimator:
     @contextlib.contextmanager
     def _graph(self):
         with tf.Graph().as_default() as graph:
-            # TensorFlow 1's own variables may be read, by the gradients of one layer, after the
-            # update of the next has already changed them; resource variables keep what was read.
+            # The gradients of one layer may read a reference variable after another layer's
+            # update has changed it. Resource variables keep the value that was read first.
             tf.get_variable_scope().set_use_resource(True)
             tf.set_random_seed(self.config.tf_random_seed)
             tf.train.create_global_step(graph)
             yield graph
 
     def _features(self, input_fn):
-        """Returns the next batch of the input and the iterator it comes from."""
+        """Returns the next batch of the input, and the iterator behind it."""
         iterator = tf.data.make_initializable_iterator(input_fn(self.params))
         tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
         return iterator.get_next(), iterator
@@ -253,7 +291,7 @@ class Estimator:
 
     @contextlib.contextmanager
     def _session(self, graph, spec, path, session_hooks):
-        """Gives a function that runs fetches on the restored model, without side effects."""
+        """Yields a function that runs fetches on the restored model, without side effects."""
         creator = tf.train.ChiefSessionCreator(
             restoring.scaffold_to_restore(path, spec.scaffold_fn and spec.scaffold_fn()),
             config=devices.session_config(graph, self.config.session_config),
@@ -279,7 +317,7 @@ class Estimator:
         _tell(line + ", ".join(f"{k} {v:.6g}" for k, v in result.items() if k != "global_step"))
 
 
-def _listen_to_saving(session_hooks, listener):
+def _listen_to_saving(session_hooks: Hooks, listener: tf.train.CheckpointSaverListener) -> None:
     """Adds a listener to the model function's checkpoint saver."""
     for hook in session_hooks:
         if isinstance(hook, tf.train.CheckpointSaverHook):
@@ -290,10 +328,10 @@ def _summaries(model_dir, scaffold):
     return tf.train.SummarySaverHook(save_secs=30, output_dir=model_dir, scaffold=scaffold)
 
 
-def _tokens(features):
-    """Returns the number of target positions in a batch, or None if its shape is not fixed."""
+def _tokens(features: Mapping[str, tf.Tensor]) -> int | None:
+    """Returns the number of target positions in a batch, or None if the shape is not fixed."""
     return features["targets"].shape.num_elements() if "targets" in features else None
 
 
-def _tell(line):
+def _tell(line: str) -> None:
     print(as_named(line), file=sys.stderr, flush=True)

@@ -1,12 +1,13 @@
-"""Has gin find its files in the order of `GinSearch`, in T5's command too.
+"""Makes gin search for files in the order of `GinSearch`, so that T5's command does so, too.
 
-gin has a list of folders, in which T5 puts its own before the user's, and looks for an included
-file as for any other; a file of the same name in another folder is then read without a word.
+gin searches a list of folders, and T5 puts its own folder before the user's. gin also searches this
+list for included files, and silently reads a file of the same name in another folder.
 """
 
 import contextlib
 import logging
 import os
+from typing import IO
 
 import gin
 from gin import config
@@ -18,12 +19,12 @@ from primer_tf.gin_config.gin_search import GinSearch, check_not_open, t5_gin_di
 _open_files: list[str] = []
 
 
-def search():
-    """Makes gin find files as `GinSearch` says; its own places come after that."""
+def search() -> None:
+    """Makes gin search in the order of `GinSearch` first, and in its own order after that."""
     gin.add_config_file_search_path(str(gin_directory()))
-    # gin tries its readers in order, and has no public way to put one first.
+    # gin tries its readers in order and has no public function to put one first.
     config._FILE_READERS.insert(0, (_reader, _find))
-    # gin calls it an error when a file is in the second place it looks and not in the first.
+    # gin logs an error for every folder that lacks the file, even when a later folder has it.
     logging.getLogger().addFilter(lambda record: "Path not found: " not in record.getMessage())
 
 
@@ -31,15 +32,15 @@ def _find(name):
     return GinSearch(_user_prefixes(), _is_file).find(name, *_open_files[-1:])
 
 
-def _user_prefixes():
-    """Returns the folders of `--gin_location_prefix`: those that neither we nor T5 added."""
+def _user_prefixes() -> list[str]:
+    """Returns the folders of `--gin_location_prefix`, without those added by us or by T5."""
     others = {os.path.realpath(gin_directory())}
     if t5 := t5_gin_directory():
         others.add(os.path.realpath(t5))
     return [p for p in config._LOCATION_PREFIXES if p and os.path.realpath(p) not in others]
 
 
-def _is_file(path):
+def _is_file(path: str) -> bool:
     if "://" not in path:
         return os.path.isfile(path)
     import tensorflow as tf
@@ -59,7 +60,7 @@ def _reader(name):
         _open_files.pop()
 
 
-def _open(path):
+def _open(path: str) -> IO[str]:
     if "://" not in path:
         return open(path, encoding="utf-8")
     import tensorflow as tf

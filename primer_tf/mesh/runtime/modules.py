@@ -1,7 +1,7 @@
-"""Supplies what Mesh TensorFlow, T5 and gin-config import and current TensorFlow has dropped.
+"""Supplies the modules that Mesh TensorFlow, T5 and gin-config need and TensorFlow has dropped.
 
-Each piece is put in place only where the real one is absent, so that on an older TensorFlow, or
-beside a real `pkg_resources` or PyTorch, nothing is touched.
+A module is supplied only if the real one is missing. An older TensorFlow, a real `pkg_resources`
+and PyTorch are left alone.
 """
 
 import importlib
@@ -11,11 +11,11 @@ import sys
 from types import ModuleType
 
 
-def supply():
-    """Puts the missing pieces in place.
+def supply() -> bool:
+    """Supplies the missing modules.
 
     Returns:
-      Whether the Estimator had to be supplied (and so whether ours is in use).
+      Whether the Estimator was missing, so that ours is in use.
     """
     import tensorflow.compat.v1 as tf1
 
@@ -31,22 +31,22 @@ def supply():
     return estimator_supplied
 
 
-def _has_estimator(tf1):
+def _has_estimator(tf1: ModuleType) -> bool:
     try:
         return tf1.estimator.Estimator is not None
     except (AttributeError, ImportError):
         return False
 
 
-def _importable(name):
+def _importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
 
 
-def _module(name, **contents):
-    """Returns a new module, findable by the name's last part in its parent and by the import."""
+def _module(name: str, **contents: object) -> ModuleType:
+    """Returns a new module that can be imported and is an attribute of its parent."""
     module = ModuleType(name, "Supplied by primer_tf: this TensorFlow has none of its own.")
     vars(module).update(contents)
     sys.modules[name] = module
@@ -105,12 +105,12 @@ def _supply_input_pipeline_hook(tf1):
 
 def _supply_pkg_resources():
     def resource_filename(module_name, resource):
-        """Returns the path of a data file that lies beside a module's own file."""
+        """Returns the path of a data file in the folder of a module."""
         folder = os.path.dirname(sys.modules[module_name].__file__)
         return os.path.join(folder, resource)
 
     def fixup_namespace_packages(path_item, parent=None):
-        """Does nothing: pytest calls it where there is a `pkg_resources`."""
+        """Does nothing; pytest calls it if there is a `pkg_resources`."""
 
     _module(
         "pkg_resources",
@@ -121,7 +121,7 @@ def _supply_pkg_resources():
 
 def _supply_hf_model():
     class HfPyTorchModel:
-        """Stands in for T5's PyTorch model where PyTorch or transformers is not installed."""
+        """Replaces T5's PyTorch model if PyTorch or transformers is not installed."""
 
         def __init__(self, *args, **kwargs):
             raise ModuleNotFoundError(

@@ -1,16 +1,17 @@
-"""Repairs of T5 and Mesh TensorFlow faults, applied to their modules as they are imported.
+"""Repairs faults of T5 and Mesh TensorFlow in their modules as they are imported.
 
-Their files stay as they are. What is repaired, each where the function says so:
-- decoded text written as `b'...'`, and scoring that fails on bytes;
-- scoring that waits for ever when no checkpoint step is given;
-- empty input files and folders without checkpoints that end in a traceback;
-- exported language models that end the prompt before continuing it;
-- output files written in place, so that a reader may see half of one;
-- `MtfModel.eval` writing to a folder it does not make;
-- convolutions that decode something else than they were trained on (`incremental_convolution`);
-- errors the user can mend that end in a traceback;
-- tasks of the user that have the names of ours;
-- T5's default vocabulary, which only a bucket has, for tasks that name no other.
+The installed files stay unchanged. The faults are:
+
+- decoding writes `b'...'`, and scoring fails on bytes;
+- scoring waits forever unless it is given a checkpoint step;
+- an empty input file or a folder without checkpoints ends in a traceback;
+- an exported language model ends the prompt before continuing it;
+- output files are written in place, so a reader may see half of one;
+- `MtfModel.eval` writes to a folder that it does not create;
+- convolutions compute something else in decoding than in training (`incremental_convolution`);
+- errors that the user can fix end in a traceback;
+- a task of the user cannot have the name of one of ours;
+- tasks without a vocabulary of their own use T5's default, which must be downloaded.
 """
 
 import functools
@@ -19,13 +20,16 @@ import importlib.machinery
 import inspect
 import os
 import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
 
 from primer_tf.errors import UserError
 from primer_tf.mesh.runtime import checkpoints
 
 
-def apply_on_import():
-    """Repairs the modules of `REPAIRS`, now if they are imported already, else when they are."""
+def apply_on_import() -> None:
+    """Repairs the modules of `REPAIRS`: imported ones now, the others when they are imported."""
     for name, repair in REPAIRS.items():
         if name in sys.modules:
             repair(sys.modules[name])
@@ -33,10 +37,12 @@ def apply_on_import():
 
 
 class _RepairingFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules to repair where they are, and repairs them once they are executed."""
+    """Finds the modules to repair, and repairs them once they are executed."""
 
-    def find_spec(self, name, path=None, target=None):
-        """Returns the module's own spec with a loader that repairs it, or None."""
+    def find_spec(
+        self, name: str, path: Any = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Returns the module's spec with a loader that repairs the module, or None."""
         if name not in REPAIRS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -47,7 +53,7 @@ class _RepairingFinder(importlib.abc.MetaPathFinder):
                 execute(module)
                 REPAIRS[name](module)
 
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
@@ -69,7 +75,7 @@ def _repair_mesh_layers(transformer_layers):
 
 def _repair_t5_data_utils(utils):
     def get_default_vocabulary():
-        """Returns T5's vocabulary, or the one at `primer_tf.tasks.sentencepiece_model.path`."""
+        """Returns the vocabulary that gin configures, T5's own by default."""
         from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 
         return ConfiguredVocabulary()
@@ -83,7 +89,7 @@ def _repair_seqio(dataset_providers):
 
     @classmethod
     def add_or_take_over(cls, name, provider):
-        """Registers a provider; the name may be that of one of our tasks, which it replaces."""
+        """Registers a provider, which may replace one of our tasks with the same name."""
         if getattr(cls._REGISTRY.get(name), "may_be_replaced", False):
             cls.remove(name)
         add_provider(cls, name, provider)
@@ -111,17 +117,17 @@ REPAIRS = {
 }
 
 
-def write_lines(lines, filename):
+def write_lines(lines: Iterable[object], filename: str) -> None:
     """Writes lines of text to a file that appears only when it is complete.
 
-    Line breaks inside a line become spaces, as in Mesh TensorFlow; bytes are text here.
+    As in Mesh TensorFlow, line breaks inside a line become spaces. Bytes are decoded as UTF-8.
     """
     import tensorflow as tf
 
     tf.io.gfile.makedirs(os.path.dirname(filename) or ".")
     partial = f"{filename}.partial"
     with tf.io.gfile.GFile(partial, "w") as output:
-        output.write("")  # Makes the file even if there are no lines.
+        output.write("")  # Creates the file even if there are no lines.
         for line in lines:
             if isinstance(line, bytes):
                 line = line.decode("utf-8", errors="replace")
@@ -129,8 +135,8 @@ def write_lines(lines, filename):
     tf.io.gfile.rename(partial, filename, overwrite=True)
 
 
-def _checked_inputs(get_inputs_from_file):
-    """A missing or empty file of prompts, inputs or targets is an error with its name."""
+def _checked_inputs(get_inputs_from_file: Callable) -> Callable:
+    """Makes a missing or empty file of prompts, inputs or targets an error that names it."""
 
     @functools.wraps(get_inputs_from_file)
     def checked(input_filename, *args, **kwargs):
@@ -151,8 +157,8 @@ def _checked_inputs(get_inputs_from_file):
     return checked
 
 
-def _checked_checkpoints(get_checkpoint_iterator):
-    """A folder without checkpoints is an error, except where new ones are to be waited for."""
+def _checked_checkpoints(get_checkpoint_iterator: Callable) -> Callable:
+    """Makes a folder without checkpoints an error, unless the command waits for new ones."""
 
     @functools.wraps(get_checkpoint_iterator)
     def checked(checkpoint_step, model_dir, *args, **kwargs):
@@ -163,8 +169,8 @@ def _checked_checkpoints(get_checkpoint_iterator):
     return checked
 
 
-def _checked_mesh(get_estimator):
-    """A mesh, its list of devices and the batch must fit each other."""
+def _checked_mesh(get_estimator: Callable) -> Callable:
+    """Checks that a mesh fits its list of devices and the batch."""
 
     @functools.wraps(get_estimator)
     def checked(*args, **kwargs):
@@ -190,10 +196,10 @@ def _checked_mesh(get_estimator):
 
 
 class _IdsInGraph:
-    """A vocabulary whose `decode_tf` is hidden outside of export.
+    """A vocabulary that hides its `decode_tf` except in export.
 
-    Decoding in the graph gives bytes, on which Mesh TensorFlow's writing and scoring fail or print
-    `b'...'`; without it the graph gives ids, which it decodes to text in Python.
+    With `decode_tf`, the graph returns bytes, which Mesh TensorFlow writes as `b'...'` and fails to
+    score. Without it, the graph returns ids, which Mesh TensorFlow decodes to text in Python.
     """
 
     exporting = False
@@ -207,8 +213,8 @@ class _IdsInGraph:
         return getattr(self._vocabulary, name)
 
 
-def _ids_in_graph(get_estimator):
-    """Models return token ids, to be decoded in Python, except when exported."""
+def _ids_in_graph(get_estimator: Callable) -> Callable:
+    """Makes models return token ids, which are decoded in Python, except in export."""
 
     @functools.wraps(get_estimator)
     def wrapped(*args, **kwargs):
@@ -224,10 +230,10 @@ def _ids_in_graph(get_estimator):
     return wrapped
 
 
-def _unended_prompts(export_model, dataset_module):
-    """An exported language model continues its prompt, as in `infer` mode.
+def _unended_prompts(export_model: Callable, dataset_module: ModuleType) -> Callable:
+    """Makes an exported language model continue its prompt, as in `infer` mode.
 
-    Mesh TensorFlow appends the end-of-sequence id to every exported input.
+    Mesh TensorFlow's export appends the end-of-sequence id to every input.
     """
 
     def encode_without_eos(dataset, vocabulary):
@@ -251,8 +257,8 @@ def _unended_prompts(export_model, dataset_module):
     return wrapped
 
 
-def _scores_newest(score):
-    """Scoring uses the newest checkpoint unless told otherwise, instead of waiting for more."""
+def _scores_newest(score: Callable) -> Callable:
+    """Makes scoring use the newest checkpoint by default instead of waiting for more."""
     signature = inspect.signature(score)
 
     @functools.wraps(score)

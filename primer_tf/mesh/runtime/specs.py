@@ -1,7 +1,7 @@
-"""What a model function returns and how an Estimator is configured.
+"""The result of a model function and the configuration of an Estimator.
 
-The names and fields are those of TensorFlow 1's `tf.estimator` and `tf.compat.v1.estimator.tpu`
-that Mesh TensorFlow uses; current TensorFlow ships neither.
+The classes have the names of TensorFlow 1's `tf.estimator` and `tf.compat.v1.estimator.tpu`, and
+the fields that Mesh TensorFlow uses. Current TensorFlow ships neither module.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ModeKeys:
-    """The modes a model function is called in."""
+    """The modes of a model function."""
 
     TRAIN = "train"
     EVAL = "eval"
@@ -19,10 +19,10 @@ class ModeKeys:
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """One model function's graph: tensors to run and hooks to run them with.
+    """The graph of a model function: the tensors to run and the hooks to run them with.
 
-    Serves as `EstimatorSpec` and as `TPUEstimatorSpec`. `eval_metrics` is a pair
-    `(function, arguments)` whose call returns `{name: (value, update_op)}`; `scaffold_fn` takes no
+    Serves as both `EstimatorSpec` and `TPUEstimatorSpec`. `eval_metrics` is a pair
+    `(function, arguments)` whose call returns `{name: (value, update_op)}`. `scaffold_fn` takes no
     argument and returns a `tf.compat.v1.train.Scaffold`.
     """
 
@@ -40,14 +40,14 @@ class EstimatorSpec:
 
 
 class InputPipelineConfig:
-    """How a TPU host would be fed; a single process has nothing to choose."""
+    """The ways to feed TPU hosts, which make no difference in a single process."""
 
     PER_SHARD_V1, PER_HOST_V1, PER_HOST_V2, BROADCAST, SLICED = range(1, 6)
 
 
 @dataclass(frozen=True)
 class TPUConfig:
-    """The TPU part of `RunConfig`, kept so that callers may fill it in."""
+    """The TPU part of `RunConfig`, which callers fill in and nothing reads."""
 
     iterations_per_loop: int = 2
     num_cores_per_replica: int | None = None
@@ -57,9 +57,9 @@ class TPUConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and how to run. Checkpoints are the model function's own business."""
+    """The model directory and settings of a run; the model function saves the checkpoints."""
 
-    model_dir: str | None = None
+    model_dir: str = ""
     tpu_config: TPUConfig | None = None
     cluster: Any = None
     session_config: Any = None
@@ -70,7 +70,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ServingInputReceiver:
-    """Inputs of an exported model: what the caller feeds, and the features made of it."""
+    """The inputs of an exported model: the tensors to feed, and the features computed from them."""
 
     features: Any
     receiver_tensors: Any

@@ -1,6 +1,6 @@
-"""Layer by layer: Keras gives what Mesh TensorFlow gives with the same weights, and its gradients.
+"""With the same weights, each Keras layer has the outputs and gradients of its Mesh counterpart.
 
-The variables are named by hand here, once more: an independent check of the conversion's names.
+The names of the variables are written out here, as an independent check of the conversion's names.
 """
 
 import keras
@@ -34,7 +34,7 @@ def evolved_names():
     ):
         scope += "/separable_conv1d/"
         for i in range(width):
-            # Mesh TensorFlow's first tap is for the position furthest away.
+            # Mesh TensorFlow's first tap is for the most distant position.
             tap = f"{conv}/depthwise/tap_{width - 1 - i}"
             names[f"{scope}depthwise_conv_hack/depthwise_dense_{i}/kernel"] = tap
         bias = f"{scope}depthwise_conv_hack/depthwise_dense_0/bias"
@@ -46,7 +46,7 @@ def evolved_names():
 
 
 def compare(tf1_process, model, index, layer, scope, names, real, bindings=(), train=False):
-    """Compares outputs where there are tokens, losses, and all gradients."""
+    """Compares the outputs at real tokens, the losses and all gradients."""
     from tests.convert.mesh_layer import run
 
     rng = np.random.default_rng(1)
@@ -93,7 +93,7 @@ def compare(tf1_process, model, index, layer, scope, names, real, bindings=(), t
 
 
 def close(actual, expected, name=""):
-    """Holds the largest difference to 1e-5 of the largest value."""
+    """Checks that the largest difference is at most 1e-5 of the largest value."""
     scale = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale, err_msg=name)
 
@@ -107,7 +107,7 @@ def test_evolved_convolution(tf1_process, real):
 
 @pytest.mark.parametrize("index", [0, 2], ids=["double", "single"])
 def test_double_heads_attention(tf1_process, index):
-    """Each of the two kinds of attention has position biases of its own."""
+    """Each of the two kinds of attention has its own position biases."""
     heads, size, scope = {
         0: (4, 4, "DoubleHeadsAttentionLayer/double_heads_attention"),
         2: (2, 8, "SelfAttention"),
@@ -118,7 +118,7 @@ def test_double_heads_attention(tf1_process, index):
 
 @pytest.mark.parametrize("real", [FULL, PADDED], ids=["full", "padded"])
 def test_synthesizer_attention(tf1_process, real):
-    """Of the learned scores of 512 positions a sequence of 20 uses, and trains, a corner."""
+    """A sequence of 20 positions uses and trains a corner of the scores for 512 positions."""
     layer = SynthesizerAttention(2, 8, name="attention")
     names = {**ATTENTION, "R": "synthetic_scores"}
     bindings = ["Synthesizer.num_heads = 2", "Synthesizer.key_value_size = 8"]
@@ -133,7 +133,7 @@ def test_synthesizer_attention(tf1_process, real):
         ([], {}),
         (
             ["group_size = 20", "activation = ['swish', 'linear']", "z_loss = 0.5"],
-            # Mesh TensorFlow multiplies the z-loss by the factor of the load-balancing loss too.
+            # Mesh TensorFlow also multiplies the z-loss by the factor of the load-balancing loss.
             {"group_size": 20, "activation": "swish", "gated": True, "router_z_loss": 0.5 * 0.01},
         ),
         (["group_size = 7", "loss_coef = 0.3"], {"group_size": 7, "load_balance_loss": 0.3}),
@@ -150,7 +150,7 @@ def test_switch_feed_forward(tf1_process, bindings, arguments, train, real):
     settings = ["num_experts = 4", "switch_jitter = 0.0", *bindings]
     settings += ["capacity_factor_train = 0.5", "capacity_factor_eval = 0.8"]
     if not train:
-        # The engines differ on purpose: Keras adds the losses in training only.
+        # The engines differ on purpose: Keras adds the losses only in training.
         settings.append("loss_coef = 0.0")
     expected = compare(
         tf1_process,
@@ -165,4 +165,4 @@ def test_switch_feed_forward(tf1_process, bindings, arguments, train, real):
     )
     if real is FULL and "group_size" not in arguments:
         dropped = (expected["output"] == 0).all(axis=-1)
-        assert dropped.any(), "nothing is dropped that could be wrong"
+        assert dropped.any(), "the case must drop tokens"

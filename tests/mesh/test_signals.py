@@ -1,4 +1,4 @@
-"""T5's own command, as a process of its own, ended by signals and started again."""
+"""T5's own command continues after signals have ended its process."""
 
 import contextlib
 import signal
@@ -17,7 +17,7 @@ COMMAND = Path(sys.executable).with_name("t5_mesh_transformer")
 
 @contextlib.contextmanager
 def running(*args, **kwargs):
-    """Gives the running command, and the list of lines it has printed so far."""
+    """Yields the running command and the list of lines that it has printed so far."""
     from tests.mesh.command import arguments
 
     argv = [str(COMMAND), *arguments(*args, **kwargs)]
@@ -49,7 +49,7 @@ def test_sigterm_saves_and_sigkill_loses_what_came_after_a_checkpoint(tmp_path):
 
     model, data = tmp_path / "model", corpus(str(tmp_path))
 
-    # Long before the first checkpoint is due, SIGTERM.
+    # SIGTERM, long before the first checkpoint is due.
     with running(model, "train", TRAIN_STEPS=10**6, **data) as (process, lines):
         wait_for(lambda: any(line.startswith("step 1 ") for line in lines), process, lines)
         time.sleep(1)
@@ -59,7 +59,7 @@ def test_sigterm_saves_and_sigkill_loses_what_came_after_a_checkpoint(tmp_path):
     saved = newest(model)
     assert saved > 1
 
-    # While it saves every second step, SIGKILL.
+    # SIGKILL, while the command saves every second step.
     often = {"utils.run.save_checkpoints_steps": 2}
     with running(model, "train", TRAIN_STEPS=10**6, **often, **data) as (process, lines):
         wait_for(lambda: newest(model) > saved + 4, process, lines)
@@ -67,7 +67,7 @@ def test_sigterm_saves_and_sigkill_loses_what_came_after_a_checkpoint(tmp_path):
         process.wait()
     assert any(f"continuing from {model}/model.ckpt-{saved}" in line for line in lines)
 
-    # What was saved is whole, and goes on.
+    # The last checkpoint is complete, and training continues from it.
     killed = newest(model)
     printed = t5(model, "train", TRAIN_STEPS=killed + 2, **data)
     assert f"continuing from {model}/model.ckpt-{killed}" in printed
@@ -75,7 +75,7 @@ def test_sigterm_saves_and_sigkill_loses_what_came_after_a_checkpoint(tmp_path):
 
 
 def newest(model):
-    """Returns the step of the newest checkpoint, by the file that names it; 0 if there is none."""
+    """Returns the step in the file `checkpoint`, or 0 if there is no checkpoint."""
     import re
 
     with contextlib.suppress(FileNotFoundError):

@@ -1,11 +1,11 @@
-"""What each kind of sublayer declares, against the layer that it stands for."""
+"""The registry entry of each kind of sublayer describes its layer."""
 
 import math
 
 import keras
 import pytest
 
-from primer_tf.layers.sublayer import (
+from primer_tf.sublayers import (
     Sublayer,
     get_sublayer,
     make_sublayer,
@@ -67,7 +67,7 @@ def test_declaration_describes_the_layer(name, options):
     assert {path: len(shape) for path, shape in shapes.items()} == {
         path: len(axes) for path, axes in kind.axes(arguments).items()
     }
-    assert shapes.keys() <= kind.mesh(arguments).names.keys()
+    assert shapes.keys() <= kind.mesh_layer(arguments).variables(arguments).keys()
     cost = kind.cost(arguments)
     assert cost.parameters == layer.count_params()
     assert cost.cache_values == cache_size(layer, 8) - cache_size(layer, 7)
@@ -78,7 +78,7 @@ def test_all_kinds_are_tested():
     assert sorted(KINDS) == sorted(sublayer_names())
 
 
-def test_a_name_is_taken_once():
+def test_names_of_sublayers_are_unique():
     kind = get_sublayer("attention")
     with pytest.raises(ValueError, match="'attention' already; choose another name"):
         register_sublayer(Sublayer("attention", kind.layer, kind.cost, kind.axes))

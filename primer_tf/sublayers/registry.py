@@ -1,20 +1,17 @@
-"""The registry of what a decoder block can be made of.
-
-A kind of sublayer is declared once, beside its Keras layer: how the arguments of a backbone become
-those of the layer, what it costs, how its weights are laid out over devices, and what it is in Mesh
-TensorFlow. The backbone, the cost table, the gin reader and writer, and the converter all read it.
-"""
+"""The registry of what a decoder block can be made of."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-import keras
+from primer_tf.errors import UserError
+from primer_tf.sublayers.gin_arguments import Arguments
+from primer_tf.sublayers.mesh_layer import MeshLayer
 
-Arguments = Mapping[str, Any]
-"""All arguments of a `PrimerBackbone`, by name."""
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +38,6 @@ class LayerCost:
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshVariables:
-    """The variables of a Mesh TensorFlow layer.
-
-    Attributes:
-        scope: Variable scope of the layer.
-        names: Dict from the path of a Keras weight inside its layer to the name in the scope.
-    """
-
-    scope: str
-    names: Mapping[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Sublayer:
     """A kind of sublayer; each function takes all arguments of a backbone.
 
@@ -68,7 +52,9 @@ class Sublayer:
         num_heads: Returns the number of attention heads, for the position bias; `None` if it takes
             none.
         check: Raises `ValueError` when a backbone's arguments do not go with it. Optional.
-        mesh: Returns its `MeshVariables`. Optional: without, it cannot be converted.
+        mesh: The Mesh TensorFlow layers that compute the same, each for some arguments of a
+            backbone; the first that fits is taken. Without any, the kind has no gin file and no
+            checkpoint in Mesh TensorFlow.
     """
 
     name: str
@@ -77,7 +63,18 @@ class Sublayer:
     axes: Callable[[Arguments], dict[str, tuple[str | None, ...]]]
     num_heads: Callable[[Arguments], int] | None = None
     check: Callable[[Arguments], None] | None = None
-    mesh: Callable[[Arguments], MeshVariables] | None = None
+    mesh: tuple[MeshLayer, ...] = ()
+
+    def mesh_layer(self, arguments: Arguments) -> MeshLayer:
+        """Returns the Mesh TensorFlow layer for a backbone's arguments.
+
+        Raises:
+            UserError: There is none.
+        """
+        for layer in self.mesh:
+            if layer.fits(arguments):
+                return layer
+        raise UserError(f"The sublayer {self.name!r} has no counterpart in Mesh TensorFlow.")
 
 
 _REGISTRY: dict[str, Sublayer] = {}
@@ -111,6 +108,13 @@ def get_sublayer(name: str) -> Sublayer:
             f"Unknown sublayer {name!r} in `block`. Known ones: {', '.join(_REGISTRY)}."
         )
     return _REGISTRY[name]
+
+
+def mesh_layers() -> Iterator[tuple[Sublayer, MeshLayer]]:
+    """Yields every registered Mesh TensorFlow layer after the kind that it stands for."""
+    for sublayer in _REGISTRY.values():
+        for layer in sublayer.mesh:
+            yield sublayer, layer
 
 
 def check_block(arguments: Arguments) -> None:
