@@ -139,11 +139,24 @@ def test_a_resumed_table_drops_later_rows(fit, tmp_path):
     assert CSVHistory(tmp_path / "none.csv", step=6).rows == []
 
 
-@pytest.mark.parametrize("content", ["step,loss\n1,2\n", ",".join(COLUMNS) + "\n1,x,3,4,5,6,7\n"])
-def test_a_damaged_table(tmp_path, content):
-    (tmp_path / "history.csv").write_text(content)
-    with pytest.raises(UserError, match="Cannot read .*history.csv"):
-        CSVHistory(tmp_path / "history.csv", step=5)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda table: b"\xff" + table,
+        lambda table: table.replace(b"accuracy", b"accurate"),
+        lambda table: table[:-10],
+        lambda table: table.replace(b"0.5", b"O.5", 1),
+        lambda table: table.replace(b"\n6,", b"\nnan,"),
+        lambda table: table.replace(b"\n6,", b"\ninf,"),
+        lambda table: table + b"x" * 200_000,  # More than a field of Python's csv may have.
+    ],
+)
+def test_a_damaged_table(tmp_path, damage):
+    lines = [",".join(COLUMNS), *(f"{step},1.0,2.0,7.4,0.5,0.7,90.0" for step in (3, 6))]
+    path = tmp_path / "history.csv"
+    path.write_bytes(damage("\r\n".join([*lines, ""]).encode()))
+    with pytest.raises(UserError, match="history.csv is damaged; delete it to go on"):
+        CSVHistory(path, step=6)
 
 
 # TensorBoard.

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from primer_tf.errors import errors_of
+from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
 from primer_tf.types import StrPath
 
@@ -43,10 +43,8 @@ class CSVHistory(keras.callbacks.Callback):
     def __init__(self, path: StrPath, step: int = 0) -> None:
         super().__init__()
         self.path = Path(path)
-        self.rows: list[dict[str, Any]] = []
-        if self.path.exists():
-            with errors_of(f"read {self.path}"):
-                self.rows = [row for row in _read(self.path) if row["step"] <= step]
+        rows = _read(self.path) if self.path.exists() else []
+        self.rows = [row for row in rows if row["step"] <= step]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Adds a row and replaces the file."""
@@ -59,6 +57,10 @@ class CSVHistory(keras.callbacks.Callback):
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
-    return [{**row, "step": int(row["step"])} for row in rows]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    # Not UTF-8, not CSV, a missing column, a row cut short, not a number, no finite step.
+    except (ValueError, csv.Error, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged; delete it to go on without its rows.") from error
