@@ -79,10 +79,8 @@ def trained_variables(optimizer: Any) -> list[keras.Variable] | None:
     """Returns the weights that an optimizer was built for, or `None` if it is not built.
 
     Args:
-        optimizer: An optimizer, a wrapper such as `keras.optimizers.LossScaleOptimizer`, or `None`.
+        optimizer: An optimizer or `None`.
     """
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
     built = optimizer is not None and optimizer.built
     return getattr(optimizer, "_trainable_variables", None) if built else None
 
