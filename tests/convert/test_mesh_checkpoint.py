@@ -87,6 +87,13 @@ def test_only_damage_is_called_damage(tmp_path, damage, name):
     assert "delete" not in line and "/primer_tf-" not in line
 
 
+def test_the_file_that_names_the_newest_cannot_be_read(tmp_path):
+    write(tmp_path)
+    (tmp_path / "checkpoint").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=f"Cannot read {tmp_path}/checkpoint: "):
+        MeshCheckpoint(tmp_path)
+
+
 def test_a_saved_model_that_tensorflow_could_not_load(tmp_path):
     """The check rejects exactly the folders from which TensorFlow's loader fails to read."""
     import tensorflow as tf

@@ -24,6 +24,8 @@ X = np.ones((2, 5, 10), "float32")
     [
         (lambda: CausalDepthwiseConv1D(0), "`kernel_size` to be an integer of at least 1"),
         (lambda: CausalDepthwiseConv1D(2.5), "received 2.5"),
+        (lambda: CausalDepthwiseConv1D(2**31), r"`kernel_size` .* below 2\*\*31"),
+        (lambda: T5RelativePositionBias(2, max_distance=2**31), r"`max_distance` .* below 2"),
         (lambda: CausalDepthwiseConv1D(3)(X[0]), r"expects `x` of shape \[batch, time, channels\]"),
         (lambda: MultiDConvHeadAttention(0), "`num_heads`"),
         (lambda: MultiDConvHeadAttention(2, kernel_size=0), "`kernel_size`"),

@@ -246,3 +246,12 @@ def test_one_writer_at_a_time(tmp_path):
     with sole_writer(tmp_path):
         assert sorted(os.listdir(tmp_path)) == [".lock", "sub"]
         assert not os.listdir(tmp_path / "sub")
+
+
+def test_a_folder_with_a_writer_of_its_own_is_left_alone(tmp_path):
+    """Of two runs, one may lie in a folder that the other is given."""
+    with sole_writer(tmp_path / "runs" / "mine"):
+        partial = tmp_path / "runs" / "mine" / ".partial-x"
+        partial.touch()
+        with sole_writer(tmp_path):
+            assert partial.exists()

@@ -61,6 +61,11 @@ def test_an_epoch_takes_every_chunk_once_and_restarts_anywhere():
         np.testing.assert_array_equal(next(again)[1], batches[start])
 
 
+def test_a_batch_beyond_memory_is_refused_at_once():
+    with pytest.raises(MemoryError):
+        next(TokenChunks(np.arange(40), sequence_length=4).training_batches(2**44, seed=1))
+
+
 def test_documents_are_concatenated_with_end_tokens(vocabulary):
     tokenizer = PrimerTokenizer(vocabulary)
     chunks = TokenChunks.from_documents(SENTENCES, tokenizer, 8)

@@ -90,8 +90,9 @@ def test_warnings_reach_the_user(monkeypatch, capfd):
         (SENTENCES, 5000, r"Vocabulary size too high \(5000\)"),
         (SENTENCES, 100, "Vocabulary size is smaller than required_chars"),
         (["\n \n"], 300, "it is empty"),
+        (SENTENCES, 2**31 - 1, "at most 1,000,000"),
     ],
 )
 def test_size_that_does_not_fit(documents, size, reason):
-    with pytest.raises(UserError, match=f"Cannot train a vocabulary of {size} pieces .*{reason}"):
+    with pytest.raises(UserError, match=f"Cannot train a vocabulary of {size} pieces.*{reason}"):
         train_vocabulary(documents, size)

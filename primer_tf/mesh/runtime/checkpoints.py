@@ -28,10 +28,9 @@ def latest(model_dir: StrPath) -> str | None:
     """
     with errors_of(f"read {model_dir}/checkpoint"):
         state = tf.train.get_checkpoint_state(str(model_dir))
-        if state is None or not state.model_checkpoint_path:
-            return None
-        is_there = tf.io.gfile.exists(f"{state.model_checkpoint_path}.index")
-    if not is_there:
+    if state is None or not state.model_checkpoint_path:
+        return None
+    if not tf.io.gfile.exists(f"{state.model_checkpoint_path}.index"):
         raise UserError(
             f"{model_dir}/checkpoint names {state.model_checkpoint_path} as the newest checkpoint, "
             "but its files are missing; restore them, or edit that file to name one that exists."
