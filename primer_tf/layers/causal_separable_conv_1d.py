@@ -28,10 +28,8 @@ class CausalSeparableConv1D(Layer):
 
     Call arguments:
         x: `[B, T, C]`.
-        segment_ids: `[B, T]` integers. An output depends on its own segment only. Defaults to one
-            segment.
-        history: `[B, kernel_size - 1, C]`, the inputs just before `x`, for decoding. Defaults to
-            zeros.
+        segment_ids: `[B, T]` integers, as in `CausalDepthwiseConv1D`. Defaults to one segment.
+        history: `[B, kernel_size - 1, C]`, as in `CausalDepthwiseConv1D`. Defaults to zeros.
 
     Returns:
         `[B, T, F]`.

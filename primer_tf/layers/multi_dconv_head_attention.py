@@ -19,7 +19,8 @@ class MultiDConvHeadAttention(CausalSelfAttention):
     """Multi-DConv-Head Attention, MDHA (Primer, section 4.1).
 
     `CausalSelfAttention` in which a causal depthwise convolution over the positions follows each
-    projection, with a kernel for each channel of every head.
+    projection, with a kernel for each channel of every head. It is called with the same arguments.
+    Convolutions stay within a segment.
 
     Args:
         num_heads: Number of heads, `H`, at least 1.
@@ -28,24 +29,8 @@ class MultiDConvHeadAttention(CausalSelfAttention):
         kernel_size: Width of the convolutions, at least 1. Defaults to 3.
         **kwargs: Arguments of `CausalSelfAttention`.
 
-    Call arguments:
-        x: `[B, T, C]`.
-        position_bias: `[H, R]` or `[H, T, S]`, as in `PositionMixingLayer`. Defaults to no bias.
-        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros and never
-            attended to. Defaults to all real.
-        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Convolutions stay within a
-            segment too. Defaults to one segment.
-        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
-            Defaults to 0.
-        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
-
-    Returns:
-        `[B, T, C]`, and with a cache also the updated cache.
-
     Raises:
-        ValueError: A size is below 1, `x` has the wrong rank, or `num_heads` does not divide the
-            channels and `head_dim` is not given.
+        ValueError: `kernel_size` is below 1, or as for `CausalSelfAttention`.
 
     Example:
 

@@ -32,24 +32,9 @@ class SynthesizerAttention(CausalSelfAttention):
             Mesh TensorFlow.
         **kwargs: Arguments of `CausalSelfAttention`.
 
-    Call arguments:
-        x: `[B, T, C]`, with `T` at most `L`.
-        position_bias: `[H, R]` or `[H, T, S]`, as in `PositionMixingLayer`. Defaults to no bias.
-        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros and never
-            attended to. Defaults to all real.
-        segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. `R` is indexed by the position
-            in the row, not in the segment. Defaults to one segment.
-        cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
-            Defaults to 0.
-        context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
-
-    Returns:
-        `[B, T, C]`, and with a cache also the updated cache.
-
     Raises:
-        ValueError: There are more than `L` positions, a size is below 1, `x` has the wrong rank, or
-            `num_heads` does not divide the channels and `head_dim` is not given.
+        ValueError: There are more than `L` positions, `max_length` is below 1, or as for
+            `CausalSelfAttention`.
 
     Example:
 
