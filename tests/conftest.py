@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,12 +26,17 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_functions_are_dropped():
-    """Keeps a process of tests small: JAX holds on to whatever it has compiled."""
+    """Keeps a process of tests small.
+
+    Models are in reference cycles with the functions that were compiled for them, and JAX keeps
+    everything that it has compiled.
+    """
     yield
     if os.environ.get("KERAS_BACKEND") == "jax":
         import jax
 
         jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
 from primer_tf.models.cost import model_cost
 from primer_tf.sublayers import registry
-from tests.convert.parity import apart, in_keras, run_in_tf1
+from tests.convert.parity import MeshProcess, apart, in_keras
 from tests.readme import code_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add_a_sublayer.md"
@@ -48,11 +48,11 @@ def gin_file(model, tmp_path):
 
 @pytest.fixture
 def mesh(tf1_process, tmp_path):
-    """A function that runs one of `mesh_reference` where the page's twin can be imported."""
+    """Runs functions of `mesh_reference` where the page's twin can be imported."""
     (code,) = code_blocks(PAGE)["Its twin in Mesh TensorFlow"]
     (tmp_path / "mesh_channel_scale.py").write_text(code)
     tf1_process.submit(site.addsitedir, str(tmp_path)).result()
-    return lambda function, **kwargs: tf1_process.submit(run_in_tf1, function, kwargs).result()
+    return MeshProcess(tf1_process)
 
 
 def test_it_trains_costs_saves_and_generates(model, tmp_path):
