@@ -37,14 +37,17 @@ TINY = {
 
 
 class Candidate:
-    """A process that does its work once for each line on its standard input."""
+    """A process that does its work once for each line on its standard input.
 
-    def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
+    It imports `primer_tf` from the folder `root`.
+    """
+
+    def __init__(self, label, module, benchmark, settings, backend="tensorflow", root=HERE.parent):
         self.label = label
         python = PEERS if module in ("hugging_face", "x_transformers") else sys.executable
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
             "KERAS_BACKEND": backend,
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
@@ -57,6 +60,7 @@ class Candidate:
             stderr=self.log,
             text=True,
             env=environment,
+            cwd=root,
         )
         self.runs = []
         self.first = self._read()  # imports, building, compilation and the first run
@@ -86,8 +90,8 @@ def measure(benchmark, candidates, settings, rounds, amount=None, flop=None, pea
 
     Args:
         benchmark: Name of a function in the candidates' modules.
-        candidates: List of `(label, module, settings)`. The setting `backend` selects Keras'
-            backend. The first candidate is the reference.
+        candidates: List of `(label, module, settings)`. The settings `backend` and `root` are those
+            of `Candidate`. The first candidate is the reference.
         settings: Settings that all candidates share.
         rounds: Number of runs of each candidate.
         amount: Number of tokens in a run, or `None` to omit tokens a second.
@@ -121,9 +125,9 @@ def measure_group(benchmark, candidates, settings, rounds):
     try:
         for label, module, own in candidates:
             own = dict(own)
-            backend = own.pop("backend", "tensorflow")
+            process = {key: own.pop(key) for key in ("backend", "root") if key in own}
             print(f"  {label} ...", end="\r", flush=True)
-            started.append(Candidate(label, module, benchmark, {**settings, **own}, backend))
+            started.append(Candidate(label, module, benchmark, {**settings, **own}, **process))
         for _ in range(rounds):
             for candidate in started:
                 candidate.run()
@@ -245,9 +249,10 @@ def draw(path, tables):
     plt.close(figure)
 
 
-def options(description):
-    """Parses the arguments that all benchmarks share."""
+def options(description, add_arguments=lambda parser: None):
+    """Parses the arguments that all benchmarks share, and those that `add_arguments` adds."""
     parser = argparse.ArgumentParser(description=description)
+    add_arguments(parser)
     parser.add_argument("--output", default="runs/bench", help="folder of the JSON and PNG files")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--smoke", action="store_true", help="only our models, tiny, for one round")

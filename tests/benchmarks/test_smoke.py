@@ -35,7 +35,7 @@ def candidates_in_this_process(monkeypatch):
     """Runs candidates in this process, which saves their imports."""
 
     class InProcess:
-        def __init__(self, label, module, benchmark, settings, backend="tensorflow"):
+        def __init__(self, label, module, benchmark, settings, backend="tensorflow", root=None):
             self.label, self.work, self.runs = label, Work(module, benchmark, settings), []
             self.first = cost(self.work)
 
@@ -53,6 +53,13 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
     monkeypatch.setattr(sys, "argv", [benchmark, "--smoke", "--output", str(tmp_path)])
     runpy.run_module(f"benchmarks.{benchmark}", run_name="__main__")
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
+
+
+def test_before_and_after(candidates_in_this_process, monkeypatch, tmp_path, capsys):
+    arguments = ["--smoke", "--output", str(tmp_path), "--before", str(CHECKOUT)]
+    monkeypatch.setattr(sys, "argv", ["before_and_after", *arguments])
+    runpy.run_module("benchmarks.before_and_after", run_name="__main__")
+    check_rows("before_and_after", capsys.readouterr().out, tmp_path)
 
 
 def test_candidates_run_in_their_own_processes(tmp_path):
