@@ -17,7 +17,9 @@ demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, plot, sample, expor
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
 
 test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint and docs
-	$(PYTEST) tests
+	$(PYTEST) tests --ignore=tests/layers --ignore=tests/models
+	# In new processes, because TensorFlow keeps in memory whatever it has compiled.
+	$(PYTEST) tests/layers tests/models
 	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import HERE, SMALL, TINY, machine, measure, options, report
+from benchmarks.harness import HERE, SMALL, SMOKE, machine, measure, options, report
 
 
 def with_these_benchmarks(checkout, folder):
@@ -21,8 +21,9 @@ def with_these_benchmarks(checkout, folder):
 
 arguments = options(__doc__, lambda parser: parser.add_argument("--before", required=True))
 facts = machine(arguments.smoke)
-model = TINY if arguments.smoke else SMALL
+model = SMOKE if arguments.smoke else SMALL
 batch_size, length, new = (2, 32, 4) if arguments.smoke else (8, 512, 128)
+architectures = ("primer_ez",) if arguments.smoke else ("primer_ez", "primer")
 text = {"batch_size": batch_size, "length": length}
 measured = {
     "train_step": (text, batch_size * length),
@@ -40,6 +41,6 @@ with tempfile.TemporaryDirectory() as folder:
             tokens,
         )
         for benchmark, (settings, tokens) in measured.items()
-        for architecture in ("primer_ez", "primer")
+        for architecture in architectures
     }
 report("before_and_after", facts, tables, arguments.output)

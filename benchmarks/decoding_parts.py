@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.candidates import primer
-from benchmarks.harness import SMALL, TINY, options, write_json
+from benchmarks.harness import SMALL, SMOKE, options, write_json
 
 # Events of whole calls, whose time the events of the operations add up to.
 WHOLE_CALLS = r"Execut|Eager|generate_step|BlockUntilReady|FastPath|^while|^end:|Await"
@@ -40,7 +40,7 @@ def profile(model, prompt, new, architecture, quantize, batch_size):
 def main():
     """Prints a table for each model and batch size, and writes `decoding_parts.json`."""
     arguments = options(__doc__)
-    model, prompt, new = (TINY, 4, 4) if arguments.smoke else (SMALL, 64, 128)
+    model, prompt, new = (SMOKE, 4, 4) if arguments.smoke else (SMALL, 64, 128)
     cases = [("transformer_vanilla", None, 1)]
     if not arguments.smoke:
         cases += [("transformer_vanilla", None, 8), ("primer_ez", None, 8)]

@@ -1,6 +1,6 @@
 """How fast is greedy decoding of 128 tokens after prompts of 64, at batch 1 and 8?"""
 
-from benchmarks.harness import SMALL, TINY, machine, measure, options, report
+from benchmarks.harness import SMALL, SMOKE, machine, measure, options, report
 
 OURS = [
     ("vanilla", "primer", {}),
@@ -18,7 +18,7 @@ for batch_size in (1,) if arguments.smoke else (1, 8):
         "generate",
         OURS[:1] if arguments.smoke else OURS + PEERS,
         {
-            "model": TINY if arguments.smoke else SMALL,
+            "model": SMOKE if arguments.smoke else SMALL,
             "batch_size": batch_size,
             "prompt": prompt,
             "new": new,

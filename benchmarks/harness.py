@@ -35,6 +35,8 @@ TINY = {
     "num_heads": 4,
 }
 
+SMOKE = {**TINY, "num_layers": 1, "vocabulary_size": 512}  # compiles quickly
+
 
 class Candidate:
     """A process that does its work once for each line on its standard input.

@@ -1,12 +1,12 @@
 """How does the cost of a training step grow with the sequence length and the vocabulary?"""
 
-from benchmarks.harness import SMALL, TINY, machine, measure, options, report, training_flop
+from benchmarks.harness import SMALL, SMOKE, machine, measure, options, report, training_flop
 
 TOKENS = 4096
 
 arguments = options(__doc__)
 facts = machine(arguments.smoke)
-model = TINY if arguments.smoke else SMALL
+model = SMOKE if arguments.smoke else SMALL
 lengths = [32] if arguments.smoke else [128, 512, 1024, 2048, 4096]
 vocabularies = [] if arguments.smoke else [2048, 8192, 32128, 131072]
 tables = {}

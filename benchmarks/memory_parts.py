@@ -4,7 +4,7 @@ import multiprocessing
 import resource
 from pathlib import Path
 
-from benchmarks.harness import SMALL, TINY, options, write_json
+from benchmarks.harness import SMALL, SMOKE, options, write_json
 
 
 def resident():
@@ -71,7 +71,7 @@ def loss(model, tokens):
 def main():
     """Prints a line for each case, and writes `memory_parts.json`."""
     arguments = options(__doc__)
-    model, batch_size, length = (TINY, 2, 32) if arguments.smoke else (SMALL, 8, 512)
+    model, batch_size, length = (SMOKE, 2, 32) if arguments.smoke else (SMALL, 8, 512)
     sizes = [model["vocabulary_size"]] if arguments.smoke else [2048, 32128, 131072]
     tables = {}
     # Each case has its own process, because memory stays resident.

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.harness import SMALL, TINY, machine, options, report
+from benchmarks.harness import SMALL, SMOKE, machine, options, report
 from primer_tf.layers import (
     CausalDepthwiseConv1D,
     CausalSelfAttention,
@@ -23,7 +23,7 @@ from primer_tf.losses.linear_cross_entropy import linear_cross_entropy
 from primer_tf.optimizers import T5Adafactor
 
 arguments = options(__doc__.splitlines()[0])
-model, batch_size, length = (TINY, 1, 32) if arguments.smoke else (SMALL, 8, 512)
+model, batch_size, length = (SMOKE, 1, 32) if arguments.smoke else (SMALL, 8, 512)
 layers, width, inner = model["num_layers"], model["hidden_dim"], model["intermediate_dim"]
 tokens, vocabulary = batch_size * length, model["vocabulary_size"]
 rng = np.random.default_rng(0)

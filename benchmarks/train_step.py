@@ -1,6 +1,6 @@
 """What does a training step cost, for our models and for peers of the same size?"""
 
-from benchmarks.harness import SMALL, TINY, machine, measure, options, report, training_flop
+from benchmarks.harness import SMALL, SMOKE, TINY, machine, measure, options, report, training_flop
 
 EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
 REMAT = {"gradient_checkpointing": True}
@@ -25,7 +25,7 @@ peak = 1e9 * facts["matmul_gflops"]
 tables = {}
 sizes = {"35M, 8 x 512": (SMALL, 8, 512), "tiny, 16 x 128": (TINY, 16, 128)}
 if arguments.smoke:
-    sizes = {"tiny, 2 x 32": (TINY, 2, 32)}
+    sizes = {"smoke, 2 x 32": (SMOKE, 2, 32)}
 for title, (model, batch_size, length) in sizes.items():
     settings = {"model": model, "batch_size": batch_size, "length": length}
     tables[title] = measure(
