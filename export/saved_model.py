@@ -21,7 +21,7 @@ class ServedPrimer(tf.Module):
         max_length: Maximum number of tokens in prompt and completion together.
     """
 
-    def __init__(self, model: PrimerCausalLM, max_length: int):
+    def __init__(self, model: PrimerCausalLM, max_length: int) -> None:
         super().__init__()
         self._generate_step = model.generate_step
         assert model.preprocessor is not None  # `export_saved_model` checks it

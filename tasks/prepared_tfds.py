@@ -21,7 +21,7 @@ class PreparedTfds(seqio.TfdsDataSource):
       splits: The names of the splits, or a dictionary from names to TFDS splits or slices.
     """
 
-    def __init__(self, name: str, splits: Iterable[str] | Mapping[str, str]):
+    def __init__(self, name: str, splits: Iterable[str] | Mapping[str, str]) -> None:
         super().__init__(name, splits=splits, read_only=True)
 
     def get_dataset(self, *args: Any, **kwargs: Any) -> tf.data.Dataset:

@@ -23,7 +23,7 @@ class ConfiguredVocabulary(seqio.SentencePieceVocabulary):
     SeqIO caches the model of each path.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("", extra_ids=DEFAULT_EXTRA_IDS)
 
     def _model_context(self):

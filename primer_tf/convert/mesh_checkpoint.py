@@ -36,7 +36,7 @@ class MeshCheckpoint:
         UserError: If the checkpoint does not exist or is damaged.
     """
 
-    def __init__(self, model_dir: StrPath, step: int | None = None):
+    def __init__(self, model_dir: StrPath, step: int | None = None) -> None:
         if not Path(model_dir).is_dir():
             raise UserError(f"There is no folder {model_dir}.")
         if step is None:
@@ -74,7 +74,7 @@ class CheckpointWriter:
         step: Step of the checkpoint.
     """
 
-    def __init__(self, model_dir: StrPath, step: int):
+    def __init__(self, model_dir: StrPath, step: int) -> None:
         self.model_dir = Path(model_dir)
         self.step = step
 

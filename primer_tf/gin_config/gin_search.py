@@ -40,7 +40,7 @@ class GinSearch:
         self,
         prefixes: Iterable[StrPath] = (),
         is_file: Callable[[str], bool] = os.path.isfile,
-    ):
+    ) -> None:
         self._prefixes = [os.fspath(prefix) for prefix in prefixes]
         self._last = [str(gin_directory())]
         if t5 := t5_gin_directory():

@@ -39,7 +39,7 @@ class ResolvedBindings:
         bindings: Iterable[Binding],
         strict: bool = True,
         note: Callable[[str], object] = _log,
-    ):
+    ) -> None:
         bindings = list(bindings)
         self._known = known_configurables()
         self._selectors = selector_map.SelectorMap()

@@ -22,7 +22,7 @@ class Only:
         default: Value of an argument that is not bound. Defaults to the first of `values`.
     """
 
-    def __init__(self, *values: Any, **default: Any):
+    def __init__(self, *values: Any, **default: Any) -> None:
         self.values = values
         self.default = default.get("default", values[0])
 

@@ -55,7 +55,7 @@ class Estimator:
         params: Mapping[str, Any] | None = None,
         use_tpu: bool = False,
         **batch_sizes: int | None,
-    ):
+    ) -> None:
         if use_tpu:
             raise UserError(
                 f"There is no TPU support on TensorFlow {tf.VERSION}: leave out --tpu and use "

@@ -33,7 +33,7 @@ class ProgressHook(tf.train.SessionRunHook):
         tokens_per_step: int | None,
         every_seconds: float = 10.0,
         print_fn: Callable[[str], object] | None = None,
-    ):
+    ) -> None:
         self._loss = loss
         self._max_steps = max_steps
         self._tokens = tokens_per_step
@@ -88,9 +88,9 @@ def _duration(seconds: float) -> str:
 class StopOnSignalHook(tf.train.SessionRunHook):
     """Ends training after the current step on SIGTERM; the saver then saves as usual."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received = False
-        self._previous = None
+        self._previous: Callable[..., object] | int | None = None
 
     def begin(self) -> None:
         """Handles SIGTERM from now on, if this is the main thread."""
@@ -121,7 +121,7 @@ class CheckpointInputPipelineHook(tf.train.SessionRunHook):
     passes its iterator to `watch` and calls `save` whenever it saves the model.
     """
 
-    def __init__(self, estimator: "Estimator"):
+    def __init__(self, estimator: "Estimator") -> None:
         self._model_dir = estimator.model_dir
 
     def watch(self, iterator: tf.data.Iterator) -> None:
@@ -156,7 +156,7 @@ class CheckpointInputPipelineHook(tf.train.SessionRunHook):
 class SaveWith(tf.train.CheckpointSaverListener):
     """Saves the input position each time the model is saved."""
 
-    def __init__(self, hook: CheckpointInputPipelineHook):
+    def __init__(self, hook: CheckpointInputPipelineHook) -> None:
         self._hook = hook
 
     def after_save(self, session: tf.Session, global_step_value: int) -> None:

@@ -62,7 +62,7 @@ class WideningSaver:
         variables: Sequence[tf.Variable],
         narrower: Mapping[str, tf.DType],
         saver: tf.train.Saver | None = None,
-    ):
+    ) -> None:
         self._saver = saver
         self._path = tf.placeholder(tf.string, [])
         self._restore = tf.group(
