@@ -102,8 +102,13 @@ def linear_cross_entropy(
         def step(index, carry):
             total, states, table_gradient = carry
             x, w = states[index], weight[index]
-            losses, normalizer, is_best, powers, power_sum = _chunk_losses(
-                x, table, table_sum, target[index], z_loss, label_smoothing
+            product = ops.einsum("nc,vc->nv", x, table)
+            smooth = None
+            if label_smoothing:
+                smooth = ops.sum(ops.cast(x, table_sum.dtype) * table_sum, axis=-1) / classes
+                smooth = ops.cast(smooth, float32_or_wider(x))
+            losses, is_best, normalizer, powers, power_sum = _chunk_losses(
+                product, target[index], smooth, z_loss, label_smoothing
             )
             w = ops.cast(w, losses.dtype)
             total = total + ops.stack([ops.sum(w * losses), ops.sum(w * is_best)])
@@ -173,17 +178,16 @@ def token_losses(
 
     Returns:
         `[losses, correct]`, both `[N]`: the `softmax_cross_entropy`, and 1 where the target has the
-        largest logit (the first of equal ones), else 0.
+        largest logit (in half precision the first of equal ones), else 0.
     """
     targets = ops.cast(targets, "int32")
     _, chunks = _chunks((hidden_states, targets), classes)
 
     def step(chunk):
         hidden, target = chunk
-        logits = at_least_float32(logits_of(hidden))
-        losses = softmax_cross_entropy(logits, target, z_loss, label_smoothing)
-        is_best = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), target)
-        return losses, ops.cast(is_best, losses.dtype)
+        logits = logits_of(hidden)
+        smooth = ops.sum(at_least_float32(logits), axis=-1) / classes if label_smoothing else None
+        return _chunk_losses(logits, target, smooth, z_loss, label_smoothing)[:2]
 
     tokens = ops.shape(hidden_states)[0]
     return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, chunks)]
@@ -203,54 +207,54 @@ def _chunks(
 
 
 def _chunk_losses(
-    x: Tensor,
-    table: Tensor,
-    table_sum: Tensor,
+    product: Tensor,
     target: Tensor,
+    mean_logit: Tensor | None,
     z_loss: float,
     label_smoothing: float,
 ) -> tuple[Tensor, ...]:
     """Returns the losses of a chunk of tokens, and what their gradients need.
 
-    It is not to be differentiated.
+    It is not to be differentiated, because the gradient of its gather would be a slow scatter.
+
+    Args:
+        product: `[N, V]`, the logits as the head computed them.
+        target: `[N]` integers.
+        mean_logit: `[N]`, the mean logit of each token, or `None` without label smoothing.
+        z_loss: Factor of the z-loss.
+        label_smoothing: Share of the target distribution that is spread evenly.
 
     Returns:
-        `(losses, normalizer, is_best, powers, power_sum)`: the losses, the logs of the normalizers,
-        1 where the target has the largest logit, `exp(logit - largest logit)`, `[N, V]`, and the
+        `(losses, is_best, normalizer, powers, power_sum)`: the losses, 1 where the target has the
+        largest logit, the logs of the normalizers, `exp(logit - largest logit)`, `[N, V]`, and the
         sums of that over the classes.
     """
-    product = ops.einsum("nc,vc->nv", x, table)
     logits = at_least_float32(product)
     tokens, classes = ops.shape(logits)[0], logits.shape[-1]
-    row = ops.clip(target, 0, classes - 1)
-    places = ops.arange(tokens, dtype="int32") * classes + row
-    target_logit = ops.take(ops.reshape(logits, (-1,)), places)
+    places = ops.arange(tokens, dtype="int32") * classes
+    target_logit = ops.take(ops.reshape(logits, (-1,)), places + ops.clip(target, 0, classes - 1))
     largest = ops.max(logits, axis=-1)
     powers = ops.exp(logits - largest[:, None])
     power_sum = ops.sum(powers, axis=-1)
     normalizer = ops.log(power_sum) + largest
-    smooth = None
-    if label_smoothing:
-        smooth = ops.sum(ops.cast(x, table_sum.dtype) * table_sum, axis=-1) / classes
-        smooth = ops.cast(smooth, logits.dtype)
-    losses = _losses(normalizer, target_logit, smooth, z_loss, label_smoothing)
+    losses = _losses(normalizer, target_logit, mean_logit, z_loss, label_smoothing)
     losses = _only_of_classes(losses, target, classes)
     if product.dtype == logits.dtype:
         is_best = ops.greater_equal(target_logit, largest)
     else:  # In half precision equal logits are common, and the first counts. This takes longer.
         is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
-    return losses, normalizer, ops.cast(is_best, logits.dtype), powers, power_sum
+    return losses, ops.cast(is_best, logits.dtype), normalizer, powers, power_sum
 
 
 def _losses(
     normalizer: Tensor,
     target_logit: Tensor,
-    mean_logit: Tensor,
+    mean_logit: Tensor | None,
     z_loss: float,
     label_smoothing: float,
 ) -> Tensor:
     losses = normalizer - (1.0 - label_smoothing) * target_logit
-    if label_smoothing:
+    if mean_logit is not None:
         losses = losses - label_smoothing * mean_logit
     if z_loss:
         losses = losses + z_loss * ops.square(normalizer)

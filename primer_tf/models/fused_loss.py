@@ -34,7 +34,7 @@ class FusedLoss(CausalLMMixin):
     Otherwise Keras computes the same loss and metrics from logits.
 
     The model has a `backbone` with a `token_embedding`, and the methods `_scaled` and
-    `_head_for_loops`.
+    `_logits`.
     """
 
     def compile(self, *, loss: Any, weighted_metrics: Any, **kwargs: Any) -> None:
@@ -141,8 +141,7 @@ class FusedLoss(CausalLMMixin):
         """
         hidden_states = ops.reshape(hidden_states, (-1, hidden_states.shape[-1]))
         targets, classes = ops.reshape(targets, (-1,)), self.backbone.vocabulary_size
-        head = self._head_for_loops()
-        return token_losses(head, hidden_states, targets, classes, z_loss, label_smoothing)
+        return token_losses(self._logits, hidden_states, targets, classes, z_loss, label_smoothing)
 
 
 def check_labels(labels: Any, sample_weight: Any, classes: int) -> None:
