@@ -13,56 +13,52 @@ from primer_tf.mesh import graphs
 WARMUP_STEPS = 10_000
 
 
-def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed=0):
+def reference(gin_file, bindings, batches, prompts=None, activations="float32", seed=0):
     """Builds and runs the model that a gin file describes.
 
     Args:
       gin_file: The file's name, as in `"models/small_primer.gin"`.
       bindings: A list of gin bindings.
-      batches: An int array `[steps + 1, batch, length]`. The first batch is not trained on.
-      prompts: An int array `[batch, length]` of prompts to continue, padded with zeros.
-      steps: The number of Adafactor steps.
-      dtype: The dtype of all arithmetic. "float64" needs `steps` to be 0, because Mesh
-        TensorFlow's Adafactor is float32.
+      batches: An int array `[1 + steps, batch, length]`. The model trains on all but the first.
+      prompts: Optionally an int array `[batch, length]` of prompts to continue, padded with zeros.
+      activations: The dtype of activations and of their gradients. Variables are float32.
       seed: The seed of the weights.
 
     Returns:
-      A dictionary of "weights", "logits" and "loss", and unless `steps` is 0 also of "gradients",
-      "trained", "slots", "losses" and "continuation". "weights", "gradients", "trained" and "slots"
-      map names to arrays.
+      A dictionary of "weights"; of "logits", "loss" and "gradients" of the first batch; of
+      "losses", "trained" and "slots" from training; and of "continuation". "weights", "gradients",
+      "trained" and "slots" map names to arrays.
     """
     graphs.parse(gin_file, bindings=bindings)
     with tf.Graph().as_default(), tf.variable_scope("", use_resource=True):
         step = tf.train.create_global_step()
-        model = _MeshModel(dtype)
+        model = _MeshModel(activations)
         targets = tf.placeholder(tf.int32, batches.shape[1:])
         logits, loss = model.call(targets)
         variables = model.graph.trainable_variables
-        if not steps:
-            return _forward(model, {targets: batches[0]}, logits, loss, seed)
+        names = [v.name for v in variables]
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
         rate = tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32), float(WARMUP_STEPS)))
-        optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=tf.cast(rate, dtype))
-        updates = optimizer.apply_grads(gradients, variables)
-        continuation = model.continuation(prompts)
+        updates = mtf.optimize.AdafactorOptimizer(learning_rate=rate).apply_grads(
+            gradients, variables
+        )
+        continuation = [] if prompts is None else [model.continuation(prompts)]
         lowering = model.lowering()
-        exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss, *gradients)]
-        continuation = lowering.export_to_tf_tensor(continuation)
+        once = [lowering.export_to_tf_tensor(t) for t in (logits, loss, *gradients)]
+        continuation = [lowering.export_to_tf_tensor(t) for t in continuation]
         train = tf.group([lowering.lowered_operation(op) for op in updates])
         advance = tf.assign_add(step, 1)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             draw_weights(session, variables, seed)
             session.run(lowering.copy_masters_to_slices())
-            result = {"weights": masters(session, variables)}
-            feed = {targets: batches[0]}
-            result["logits"], result["loss"], *values = session.run(exported, feed)
-            names = [v.name for v in variables]
+            result = {"weights": masters(session, variables), "losses": []}
+            result["logits"], result["loss"], *values = session.run(once, {targets: batches[0]})
             result["gradients"] = dict(zip(names, values, strict=True))
-            result["continuation"] = session.run(continuation)
-            result["losses"] = []
-            for batch in batches[1 : steps + 1]:
-                _, value = session.run([train, exported[1]], {targets: batch})
+            for text in session.run(continuation):
+                result["continuation"] = text
+            for batch in batches[1:]:
+                _, value = session.run([train, once[1]], {targets: batch})
                 session.run(advance)
                 result["losses"].append(value)
             session.run(lowering.copy_slices_to_masters())
@@ -70,18 +66,6 @@ def reference(gin_file, bindings, batches, prompts, steps, dtype="float32", seed
             slots = [v for v in tf.global_variables() if "_slot_v" in v.op.name]
             stems = {v.op.name.removesuffix("_slice_0"): v for v in slots}
             result["slots"] = dict(zip(stems, session.run(list(stems.values())), strict=True))
-    return result
-
-
-def _forward(model, feed, logits, loss, seed):
-    lowering = model.lowering()
-    exported = [lowering.export_to_tf_tensor(t) for t in (logits, loss)]
-    with tf.Session() as session:
-        session.run(tf.global_variables_initializer())
-        draw_weights(session, model.graph.trainable_variables, seed)
-        session.run(lowering.copy_masters_to_slices())
-        result = {"weights": masters(session, model.graph.trainable_variables)}
-        result["logits"], result["loss"] = session.run(exported, feed)
     return result
 
 
@@ -113,13 +97,13 @@ def activations(x):
 class _MeshModel:
     """A Mesh TensorFlow graph and the model in it, on one device."""
 
-    def __init__(self, dtype):
+    def __init__(self, activations):
         import gin
 
         self.graph = mtf.Graph()
         self.mesh = mtf.Mesh(self.graph, "mesh")
         self.model = graphs.build_model(gin.query_parameter("vocabulary_size/gin.macro.value"))
-        self.dtype = mtf.VariableDType(*[tf.as_dtype(dtype)] * 3)
+        self.dtype = mtf.VariableDType(tf.float32, tf.float32, tf.as_dtype(activations))
 
     def ids(self, tensor):
         """Imports `[batch, length]` ids."""
