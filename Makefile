@@ -43,9 +43,8 @@ benchmarks/.venv/.done: benchmarks/requirements.txt
 	benchmarks/.venv/bin/python -m pip --disable-pip-version-check install --quiet -r $<
 	touch $@
 
-lint: $(VENV)/.test typecheck imports ## Check style, types and the direction of imports
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: $(VENV)/.test ## Run the hooks of pre-commit: style, types and the direction of imports
+	$(BIN)/pre-commit run --all-files
 
 typecheck: $(VENV)/.test ## Run mypy
 	$(BIN)/mypy
