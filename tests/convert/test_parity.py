@@ -7,13 +7,11 @@ from primer_tf.gin_config.presets import preset_parameters
 from tests.convert.parity import compare
 from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
-FAST = ("small_primer", "switch_primer")
-
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in FAST else pytest.mark.slow)
+        pytest.param(name, marks=[] if name == "small_primer" else pytest.mark.slow)
         for name in (*PUBLISHED, *AS_PUBLISHED)
     ],
 )

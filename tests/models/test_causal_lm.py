@@ -131,7 +131,7 @@ def test_int8(preprocessor, tmp_path):
     np.testing.assert_array_equal(logits(PrimerCausalLM.from_preset(str(tmp_path))), after)
 
 
-@pytest.mark.parametrize("variant", ["primer", "evolved"])
+@pytest.mark.parametrize("variant", ["primer", pytest.param("evolved", marks=pytest.mark.slow)])
 def test_int8_text_of_a_prompt_does_not_depend_on_its_batch(variant, preprocessor):
     """A batch of one row computes its products in another way than a larger batch."""
     model = make_model(variant, preprocessor, num_layers=1)

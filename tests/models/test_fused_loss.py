@@ -261,8 +261,8 @@ def quantize(model, mode):
     "mode",
     [
         "int8",
-        "int4",
         "lora",
+        pytest.param("int4", marks=pytest.mark.slow),
         pytest.param("float8", marks=pytest.mark.slow),
         pytest.param("int8+lora", marks=pytest.mark.slow),
     ],
