@@ -19,6 +19,7 @@ even a tiny gradient to full size. Two runs of the same engine then differ.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -83,8 +84,6 @@ def compare(name, mesh):
     Returns:
         A `Row`.
     """
-    import keras
-
     start = time.monotonic()
     bindings = REDUCED + (SWITCH if "switch" in name else [])
     rng = np.random.default_rng(0)
@@ -97,11 +96,8 @@ def compare(name, mesh):
     train = dict(model, batches=batches, activations="float64")
     expected, expected64 = mesh(**once), mesh(**train)
     actual = in_keras(**once, weights=expected["weights"])
-    keras.config.set_floatx("float64")  # the dtype of losses
-    try:
+    with losses_in_float64():
         actual64 = in_keras(**train, weights=expected64["weights"])
-    finally:
-        keras.config.set_floatx("float32")
     differences = {
         "logits": apart(actual["logits"], expected["logits"]),
         "loss": apart(actual["loss"], expected["loss"]),
@@ -114,6 +110,19 @@ def compare(name, mesh):
     }
     same_text = np.array_equal(actual["continuation"], expected["continuation"])
     return Row(name, differences, same_text, time.monotonic() - start)
+
+
+@contextlib.contextmanager
+def losses_in_float64():
+    """Makes float64 the dtype in which Keras adds up losses."""
+    import keras
+
+    keras.config.set_floatx("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")  # Keras had made one of the other dtype.
 
 
 def in_keras(gin_file, bindings, batches, weights, prompts=None, activations="float32"):
