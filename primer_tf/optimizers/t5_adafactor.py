@@ -127,7 +127,7 @@ class T5Adafactor(keras.optimizers.Adafactor):
         learning_rate = ops.cast(learning_rate, dtype)
         if self.relative_step and not callable(self._learning_rate):
             learning_rate = ops.minimum(learning_rate, ops.rsqrt(step))
-        decay = 1.0 - ops.power(step, ops.cast(self.beta_2_decay, dtype))
+        decay = 1.0 - ops.power(step, ops.convert_to_tensor(self.beta_2_decay, dtype=dtype))
         squared = ops.square(gradient) + self.epsilon_1
         slots = self.slots(variable)
 

@@ -3,17 +3,21 @@
 Runs in the TensorFlow 1 process (see `mesh.tf1`) and returns NumPy arrays.
 """
 
+import contextlib
+import functools
+from unittest import mock
+
 import mesh_tensorflow as mtf
 import numpy as np
 import tensorflow.compat.v1 as tf
-from mesh_tensorflow.transformer import transformer
+from mesh_tensorflow.transformer import attention, transformer
 
 from primer_tf.mesh import graphs
 
 WARMUP_STEPS = 10_000
 
 
-def reference(gin_file, bindings, batches, prompts=None, activations="float32", seed=0):
+def reference(gin_file, bindings, batches, prompts=None, dtype="float32", seed=0):
     """Builds and runs the model that a gin file describes.
 
     Args:
@@ -21,7 +25,7 @@ def reference(gin_file, bindings, batches, prompts=None, activations="float32", 
       bindings: A list of gin bindings.
       batches: An int array `[1 + steps, batch, length]`. The model trains on all but the first.
       prompts: Optionally an int array `[batch, length]` of prompts to continue, padded with zeros.
-      activations: The dtype of activations and of their gradients. Variables are float32.
+      dtype: The dtype of all weights and of all arithmetic.
       seed: The seed of the weights.
 
     Returns:
@@ -30,18 +34,24 @@ def reference(gin_file, bindings, batches, prompts=None, activations="float32", 
       "trained" and "slots" map names to arrays.
     """
     graphs.parse(gin_file, bindings=bindings)
-    with tf.Graph().as_default(), tf.variable_scope("", use_resource=True):
+    with (
+        tf.Graph().as_default(),
+        tf.variable_scope("", use_resource=True),
+        _all_arithmetic_in(tf.as_dtype(dtype)),
+    ):
         step = tf.train.create_global_step()
-        model = _MeshModel(activations)
+        model = _MeshModel(tf.as_dtype(dtype))
         targets = tf.placeholder(tf.int32, batches.shape[1:])
         logits, loss = model.call(targets)
         variables = model.graph.trainable_variables
         names = [v.name for v in variables]
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
         rate = tf.math.rsqrt(tf.maximum(tf.cast(step, tf.float32), float(WARMUP_STEPS)))
-        updates = mtf.optimize.AdafactorOptimizer(learning_rate=rate).apply_grads(
-            gradients, variables
-        )
+        # As `mtf.optimize.adafactor_decay_rate_pow` defines it, but not always in float32.
+        decay = 1.0 - tf.pow(tf.cast(step + 1, dtype), -0.8)
+        updates = mtf.optimize.AdafactorOptimizer(
+            learning_rate=tf.cast(rate, dtype), decay_rate=decay
+        ).apply_grads(gradients, variables)
         continuation = [] if prompts is None else [model.continuation(prompts)]
         lowering = model.lowering()
         once = [lowering.export_to_tf_tensor(t) for t in (logits, loss, *gradients)]
@@ -94,16 +104,36 @@ def activations(x):
         return session.run({name: call(tf.constant(x)) for name, call in ELEMENTWISE.items()})
 
 
+@contextlib.contextmanager
+def _all_arithmetic_in(dtype):
+    """Replaces float32 where Mesh TensorFlow uses it whatever the dtype of the variables is."""
+
+    def get_variable(mesh, name, shape, *args, initializer=None, trainable=True, **kwargs):
+        return original(mesh, name, shape, dtype, initializer=initializer, trainable=trainable)
+
+    def to_float(x, name="to_float"):
+        return mtf.cast(x, dtype, name=name)
+
+    original = mtf.get_variable
+    replaced = {"get_variable": get_variable, "to_float": to_float}
+    with contextlib.ExitStack() as patches:
+        for module in (mtf, mtf.ops, mtf.ops_with_redefined_builtins):
+            patches.enter_context(mock.patch.multiple(module, **replaced))
+        as_is = functools.partial(attention.attention, float32_logits=False)
+        patches.enter_context(mock.patch.object(attention, "attention", as_is))
+        yield
+
+
 class _MeshModel:
     """A Mesh TensorFlow graph and the model in it, on one device."""
 
-    def __init__(self, activations):
+    def __init__(self, dtype):
         import gin
 
         self.graph = mtf.Graph()
         self.mesh = mtf.Mesh(self.graph, "mesh")
         self.model = graphs.build_model(gin.query_parameter("vocabulary_size/gin.macro.value"))
-        self.dtype = mtf.VariableDType(tf.float32, tf.float32, tf.as_dtype(activations))
+        self.dtype = mtf.VariableDType(dtype, dtype, dtype)
 
     def ids(self, tensor):
         """Imports `[batch, length]` ids."""

@@ -72,7 +72,7 @@ def compare(tf1_process, model, index, layer, scope, names, real, bindings=(), t
     inputs = keras.Variable(x, name="x")
 
     def call():
-        bias = table(query_length=LENGTH, key_length=LENGTH) if table.built else None
+        bias = table(query=LENGTH) if table.built else None
         x = ops.convert_to_tensor(inputs)
         y = layer(x, position_bias=bias, padding_mask=real, training=train)
         loss = layer.losses[-1] if layer.losses else ops.zeros(())
