@@ -15,14 +15,14 @@ Subclasses also use private attributes of the classes that they derive from:
   `_tokenize_tf`, `_detokenize_tf`, `_unk_token_id` and `_add_special_token`
   (`models/primer_tokenizer.py`).
 
-The mask that Keras keeps with a tensor, `_keras_mask`, is read by `losses/next_token_loss.py`.
+Ruff forbids private names everywhere else.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import keras
-from keras.src.backend import get_stateless_scope, in_stateless_scope
+from keras.src.backend import get_keras_mask, get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand_to_same_rank
 from keras.src.trainers.trainer import model_supports_jit
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    # The mask that Keras keeps with a tensor, of which layers with a `padding_mask` take account.
+    "get_keras_mask",
     # Gradient checkpointing must know whether JAX's `fit` has given variables other values.
     "get_stateless_scope",
     "in_stateless_scope",

@@ -7,12 +7,13 @@ from keras import ops
 
 from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.types import Config, Initializer, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class CausalDepthwiseConv1D(Layer):
+class CausalDepthwiseConv1D(StandaloneLayer, Layer):
     """Depthwise convolution over past positions, the "DConv" of Primer (section 4.1 "MDHA").
 
     `y[t] = sum_i tap_i * x[t - i]` for `i < kernel_size`, with one weight for each channel and tap,
@@ -34,6 +35,8 @@ class CausalDepthwiseConv1D(Layer):
             segment.
         history: `[B, kernel_size - 1, C]`, the inputs just before `x`, for decoding. Defaults to
             zeros.
+        padding_mask: `[B, T]`, true at real tokens. The others are taken for zeros. Defaults to the
+            mask that Keras keeps with `x`, or else all real.
 
     Returns:
         `[B, T, C]`.
@@ -79,10 +82,16 @@ class CausalDepthwiseConv1D(Layer):
         return self.kernel_initializer.clone()
 
     def call(
-        self, x: Tensor, segment_ids: Tensor | None = None, history: Tensor | None = None
+        self,
+        x: Tensor,
+        segment_ids: Tensor | None = None,
+        history: Tensor | None = None,
+        padding_mask: Tensor | None = None,
     ) -> Tensor:
         """Convolves `x`."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
+        if padding_mask is not None:
+            x = x * ops.cast(padding_mask, x.dtype)[:, :, None]
         length = ops.shape(x)[1]
         if history is None:
             padded = ops.pad(x, ((0, 0), (self.kernel_size - 1, 0), (0, 0)))

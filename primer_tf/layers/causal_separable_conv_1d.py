@@ -10,11 +10,12 @@ from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
 from primer_tf.layers.dense import Dense
 from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.types import Activation, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class CausalSeparableConv1D(Layer):
+class CausalSeparableConv1D(StandaloneLayer, Layer):
     """Depthwise convolution over past positions, then a dense layer, both with biases.
 
     `y[t] = f((sum_i tap_i * x[t - i] + b) W + c)` for `i < kernel_size`. Inputs before the first
@@ -30,6 +31,8 @@ class CausalSeparableConv1D(Layer):
         x: `[B, T, C]`.
         segment_ids: `[B, T]` integers, as in `CausalDepthwiseConv1D`. Defaults to one segment.
         history: `[B, kernel_size - 1, C]`, as in `CausalDepthwiseConv1D`. Defaults to zeros.
+        padding_mask: `[B, T]`, as in `CausalDepthwiseConv1D`. Defaults to the mask that Keras keeps
+            with `x`, or else all real.
 
     Returns:
         `[B, T, F]`.
@@ -82,10 +85,14 @@ class CausalSeparableConv1D(Layer):
         self.pointwise.build(input_shape)
 
     def call(
-        self, x: Tensor, segment_ids: Tensor | None = None, history: Tensor | None = None
+        self,
+        x: Tensor,
+        segment_ids: Tensor | None = None,
+        history: Tensor | None = None,
+        padding_mask: Tensor | None = None,
     ) -> Tensor:
         """Convolves `x`."""
-        y = self.depthwise(x, segment_ids=segment_ids, history=history)
+        y = self.depthwise(x, segment_ids=segment_ids, history=history, padding_mask=padding_mask)
         y = y + ops.cast(self.depthwise_bias, y.dtype)
         return self.activation(self.pointwise(y))
 

@@ -9,11 +9,12 @@ from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.residual_sublayer import ResidualSublayer
 from primer_tf.layers.shape_checks import check_rank
+from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderBlock(DecoderLayer):
+class DecoderBlock(StandaloneLayer, DecoderLayer):
     """Residual sublayers, applied in order.
 
     The block of a Transformer is attention and feed-forward. Other decoders have longer lists.
@@ -25,7 +26,9 @@ class DecoderBlock(DecoderLayer):
     Call arguments:
         x: `[B, T, C]`.
         context: A `DecoderContext` whose cache and decoding weights are tuples with an entry for
-            each sublayer. Defaults to an empty context.
+            each sublayer. Defaults to a context of the padding mask alone.
+        padding_mask: `[B, T]`, true at real tokens, if there is no context. Defaults to the mask
+            that Keras keeps with `x`, or else all real.
 
     Returns:
         `[B, T, C]`, and with a cache also the updated cache.
@@ -61,11 +64,15 @@ class DecoderBlock(DecoderLayer):
         return tuple(sublayer.decoding_weights() for sublayer in self.sublayers)
 
     def call(
-        self, x: Tensor, context: DecoderContext | None = None, training: bool | None = None
+        self,
+        x: Tensor,
+        context: DecoderContext | None = None,
+        padding_mask: Tensor | None = None,
+        training: bool | None = None,
     ) -> Tensor | tuple[Tensor, Cache]:
         """Applies the sublayers in order."""
         check_rank(self, "x", x.shape, 3, "[batch, time, channels]")
-        context = context or DecoderContext()
+        context = context or DecoderContext(padding_mask=padding_mask)
         updated: list[Cache] = []
         for index, sublayer in enumerate(self.sublayers):
             x = sublayer(x, context=context.for_child(index))

@@ -1,5 +1,6 @@
 """The contract between a decoder and its layers."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import keras
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.layer import Layer
 from primer_tf.layers.shape_checks import check_rank
+from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.types import Cache, Tensor
 
 
@@ -40,19 +42,16 @@ class DecoderLayer(Layer):
         return None
 
     def compute_output_spec(
-        self,
-        x: Tensor,
-        cache: Cache = None,
-        context: DecoderContext | None = None,
-        **kwargs: Any,
+        self, x: Tensor, *args: Any, context: DecoderContext | None = None, **kwargs: Any
     ) -> Any:
         """Returns the spec of `[B, T, C]`, and of the cache if there is one."""
+        given = inspect.signature(self.call).bind(x, *args, **kwargs).arguments
         output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        cache = context.cache if context is not None else cache
+        cache = context.cache if context is not None else given.get("cache")
         return output if cache is None else (output, cache)
 
 
-class PositionMixingLayer(DecoderLayer):
+class PositionMixingLayer(StandaloneLayer, DecoderLayer):
     """A `DecoderLayer` whose output at a position depends on earlier positions.
 
     Subclasses compute their output in `mix`, and make the cache for decoding in `build_cache`.
@@ -65,8 +64,8 @@ class PositionMixingLayer(DecoderLayer):
         position_bias: Bias of the attention scores. `[H, R]` has a bias for each distance from
             query to key, and distances from `R` on have the last one. `[H, T, S]` has a bias for
             each pair of positions, which costs more time and memory. Defaults to no bias.
-        padding_mask: `[B, T]`, true at real tokens. It cannot be used with `cache`. Defaults to all
-            real.
+        padding_mask: `[B, T]`, true at real tokens, on whichever side the others are. It cannot be
+            used with `cache`. Defaults to the mask that Keras keeps with `x`, or else all real.
         segment_ids: `[B, T]` integers. A position depends on its own segment only. They cannot be
             used with `cache`. Defaults to one segment.
         cache: The cache that `build_cache` or an earlier call returned. With it, `x` has the

@@ -13,12 +13,13 @@ from primer_tf.layers.normalization import make_normalization
 from primer_tf.layers.rematerialization import rematerialize
 from primer_tf.layers.residual_sublayer import PLACEMENTS, ResidualSublayer
 from primer_tf.layers.shape_checks import check_positive, check_rank
+from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
 from primer_tf.types import Cache, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class DecoderStack(DecoderLayer):
+class DecoderStack(StandaloneLayer, DecoderLayer):
     """Repeats a block of layers, each wrapped as a `ResidualSublayer` (T5's `make_layer_stack`).
 
     Args:
@@ -37,7 +38,8 @@ class DecoderStack(DecoderLayer):
 
     Call arguments:
         x: `[B, T, C]`.
-        padding_mask: `[B, T]`, true at real tokens. Defaults to all real.
+        padding_mask: `[B, T]`, true at real tokens. Defaults to the mask that Keras keeps with `x`,
+            or else all real.
         segment_ids: `[B, T]` integers that tell packed sequences apart. Defaults to one segment.
         cache: The cache that `build_cache` or an earlier call returned. Defaults to `None`.
         cache_update_index: Position of the first token of `x` if there is a cache, an integer or a

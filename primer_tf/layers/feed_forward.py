@@ -10,7 +10,7 @@ from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import DecoderLayer
 from primer_tf.layers.dense import Dense
 from primer_tf.layers.shape_checks import check_positive, check_rank
-from primer_tf.types import Activation, Cache, Config, Shape, Tensor
+from primer_tf.types import Activation, Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
@@ -114,11 +114,7 @@ class FeedForward(DecoderLayer):
         return self.output_dense.project(hidden, weights.get("output"))
 
     def compute_output_spec(
-        self,
-        x: Tensor,
-        cache: Cache = None,
-        context: DecoderContext | None = None,
-        **kwargs: Any,
+        self, x: Tensor, *args: Any, context: DecoderContext | None = None, **kwargs: Any
     ) -> keras.KerasTensor:
         """Returns the spec of the output, which has the shape of `x`."""
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)

@@ -21,7 +21,7 @@ KERAS_KEYWORDS = ("input_shape", "input_dim", "batch_size", "batch_shape")
 
 
 class LayerMixin(LayerBase):
-    """A mixin that applies `trainable=False` to all weights and refuses unknown arguments.
+    """A mixin that freezes all weights, passes masks on, and refuses unknown arguments.
 
     Keras applies `trainable` to the weights and layers that exist when it is set. Those that
     `build` creates afterwards would be trained as soon as the layer is part of a model.
@@ -36,6 +36,7 @@ class LayerMixin(LayerBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._check_keywords(kwargs)
         super().__init__(*args, **kwargs)
+        self.supports_masking = True  # A mask of the input is one of the output.
 
     @classmethod
     def _check_keywords(cls, keywords: Iterable[str]) -> None:

@@ -30,8 +30,10 @@ class T5RelativePositionBias(Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        query_length: Number of queries, `T`.
-        key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
+        query: `[B, T, ...]`, of which only the number of queries counts, or that number. A model
+            trains the weights only if it is a tensor of the model or inside a layer's `call`.
+        key: `[B, S, ...]`, or the number of keys, which have the positions 0 to `S - 1`. Defaults
+            to `query`.
         offset: Position of the first query. Defaults to 0.
 
     Returns:
@@ -42,8 +44,11 @@ class T5RelativePositionBias(Layer):
 
     Example:
 
-    >>> tuple(T5RelativePositionBias(num_heads=2)(query_length=4, key_length=4).shape)
+    >>> x = keras.Input((4, 8))
+    >>> bias = T5RelativePositionBias(num_heads=2)(x)
+    >>> bias.shape
     (2, 4, 4)
+    >>> model = keras.Model(x, MultiDConvHeadAttention(num_heads=2)(x, position_bias=bias))
     """
 
     def __init__(
@@ -91,24 +96,21 @@ class T5RelativePositionBias(Layer):
         return ops.matmul(table, ops.transpose(one_hot))
 
     def call(
-        self,
-        query_length: int | Tensor,
-        key_length: int | Tensor,
-        offset: int | Tensor = 0,
+        self, query: int | Tensor, key: int | Tensor | None = None, offset: int | Tensor = 0
     ) -> Tensor:
         """Returns the biases of all queries against all keys."""
-        return skew_distances(self.by_distance(), query_length, key_length, offset)
+        queries, keys = _length(query), _length(query if key is None else key)
+        return skew_distances(self.by_distance(), queries, keys, offset)
 
     def compute_output_spec(
-        self,
-        query_length: int | Tensor,
-        key_length: int | Tensor,
-        offset: int | Tensor = 0,
+        self, query: int | Tensor, key: int | Tensor | None = None, offset: int | Tensor = 0
     ) -> keras.KerasTensor:
         """Returns the spec of `[H, T, S]`."""
-        return keras.KerasTensor(
-            (self.num_heads, query_length, key_length), dtype=self.compute_dtype
-        )
+        shape = (self.num_heads, _length(query), _length(query if key is None else key))
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def compute_mask(self, *args: Any, **kwargs: Any) -> None:
+        """Returns no mask: the biases belong to no sequence of the batch."""
 
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
@@ -118,6 +120,13 @@ class T5RelativePositionBias(Layer):
             "num_buckets": self.num_buckets,
             "max_distance": self.max_distance,
         }
+
+
+def _length(x: Any) -> Any:
+    """Returns the number of positions of `[B, T, ...]`, and any other number as it is."""
+    if len(getattr(x, "shape", ())) < 2:
+        return x
+    return x.shape[1] if isinstance(x, keras.KerasTensor) else ops.shape(x)[1]
 
 
 def skew_distances(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from primer_tf._compat import squeeze_or_expand_to_same_rank
+from primer_tf._compat import get_keras_mask, squeeze_or_expand_to_same_rank
 from primer_tf.losses.linear_cross_entropy import softmax_cross_entropy, without_weightless
 from primer_tf.types import Config, Tensor
 
@@ -68,7 +68,7 @@ class NextTokenLoss(keras.losses.Loss):
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, axis=-1)
-        for weights in (sample_weight, getattr(y_pred, "_keras_mask", None)):
+        for weights in (sample_weight, get_keras_mask(y_pred)):
             if weights is not None:
                 weights = ops.convert_to_tensor(weights)
                 y_true = without_weightless(*squeeze_or_expand_to_same_rank(y_true, weights))

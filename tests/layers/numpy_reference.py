@@ -22,9 +22,11 @@ ACTIVATIONS = {
 }
 
 
-def causal_depthwise_conv(x, taps, segment_ids=None):
+def causal_depthwise_conv(x, taps, segment_ids=None, padding_mask=None):
     y = np.zeros_like(x)
     batch, length, _ = x.shape
+    if padding_mask is not None:
+        x = np.where(np.asarray(padding_mask, bool)[..., None], x, 0)
     for b in range(batch):
         for t in range(length):
             for shift, tap in enumerate(taps):
@@ -35,8 +37,9 @@ def causal_depthwise_conv(x, taps, segment_ids=None):
     return y
 
 
-def causal_separable_conv(x, weights, segment_ids=None):
-    y = causal_depthwise_conv(x, weights["taps"], segment_ids) + weights["depthwise_bias"]
+def causal_separable_conv(x, weights, segment_ids=None, padding_mask=None):
+    y = causal_depthwise_conv(x, weights["taps"], segment_ids, padding_mask)
+    y = y + weights["depthwise_bias"]
     return y @ weights["pointwise"] + weights["pointwise_bias"]
 
 

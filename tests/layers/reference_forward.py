@@ -1,38 +1,45 @@
 """The NumPy reference of a whole layer, with the layer's weights."""
 
 import keras
-import numpy as np
 
 from primer_tf import layers
 from tests.layers import numpy_reference as reference
 from tests.layers.helpers import numpy
 
 NORMS = {
-    "layer": reference.layer_norm,
-    "rms": reference.rms_norm,
-    "primer": reference.primer_norm,
+    keras.layers.LayerNormalization: reference.layer_norm,
+    keras.layers.RMSNormalization: reference.rms_norm,
+    layers.PrimerNormalization: reference.primer_norm,
 }
 
 
-def forward(layer, x, read=numpy):
-    """Returns the expected output of `layer` for `x`; `read` returns the value of a variable."""
+def forward(layer, x, read=numpy, **masks):
+    """Returns the expected output of `layer` for `x`.
+
+    `read` returns the value of a variable, and `masks` are arguments of the call.
+    """
     if isinstance(layer, layers.CausalDepthwiseConv1D):
-        return reference.causal_depthwise_conv(x, [read(tap) for tap in layer.taps])
-    if isinstance(layer, keras.layers.LayerNormalization):
-        return reference.layer_norm(x, read(layer.gamma), read(layer.beta))
-    if isinstance(layer, layers.PrimerNormalization):
-        return reference.primer_norm(x, read(layer.scale), read(layer.bias))
+        return reference.causal_depthwise_conv(x, [read(tap) for tap in layer.taps], **masks)
+    if isinstance(layer, tuple(NORMS)):
+        norm = next(norm for cls, norm in NORMS.items() if isinstance(layer, cls))
+        return norm(x, *(read(weight) for weight in layer.weights))
     if isinstance(layer, layers.CausalSelfAttention):
-        return attention(layer, x, read)
+        return attention(layer, x, read, **masks)
     if isinstance(layer, layers.EvolvedConvolution):
-        return evolved_convolution(layer, x, read)
+        return evolved_convolution(layer, x, read, **masks)
     if isinstance(layer, layers.CausalSeparableConv1D):
-        return reference.causal_separable_conv(x, separable_weights(layer, read))
+        return reference.causal_separable_conv(x, separable_weights(layer, read), **masks)
     if isinstance(layer, layers.SwitchFeedForward):
-        return switch_feed_forward(layer, x, read)[0]
+        return switch_feed_forward(layer, x, read, **masks)[0]
     if isinstance(layer, layers.FeedForward):
         return feed_forward(layer, x, read)
-    return stack(layer, x, read)
+    if isinstance(layer, layers.ResidualSublayer):
+        return residual_sublayer(layer, x, read, **masks)
+    if isinstance(layer, layers.DecoderBlock):
+        for sublayer in layer.sublayers:
+            x = residual_sublayer(sublayer, x, read, **masks)
+        return x
+    return stack(layer, x, read, **masks)
 
 
 def attention(layer, x, read=numpy, **kwargs):
@@ -88,24 +95,26 @@ def switch_feed_forward(layer, x, read=numpy, training=False, padding_mask=None)
     )
 
 
-def stack(layer, x, read=numpy):
+def residual_sublayer(sublayer, x, read=numpy, biases=None, **masks):
+    pre = sublayer.placement == "pre"
+    y = forward(sublayer.norm, x, read) if pre else x
+    if isinstance(sublayer.layer, layers.CausalSelfAttention):
+        bias = (biases or {}).get(sublayer.layer.num_heads)
+        y = attention(sublayer.layer, y, read, bias=bias, **masks)
+    else:
+        y = forward(sublayer.layer, y, read, **masks)
+    return x + (y if pre else forward(sublayer.norm, y, read))
+
+
+def stack(layer, x, read=numpy, **masks):
     length = x.shape[1]
     biases = {
         table.num_heads: reference.relative_position_bias(read(table.embeddings), length, length)
         for table in layer.position_bias_layers
     }
-
-    def normalize(norm, y):
-        return NORMS[layer.normalization](y, *(read(w) for w in norm.weights))
-
-    y = np.asarray(x)
     sublayers = [sublayer for block in layer.blocks for sublayer in block.sublayers]
     for index, sublayer in enumerate(sublayers):
         pre = layer.placement == "pre" or (layer.placement == "alternating" and index % 2 == 0)
-        z = normalize(sublayer.norm, y) if pre else y
-        if isinstance(sublayer.layer, layers.CausalSelfAttention):
-            z = attention(sublayer.layer, z, read, bias=biases[sublayer.layer.num_heads])
-        else:
-            z = forward(sublayer.layer, z, read)
-        y = y + (z if pre else normalize(sublayer.norm, z))
-    return normalize(layer.norm, y)
+        assert sublayer.placement == ("pre" if pre else "post")
+        x = residual_sublayer(sublayer, x, read, biases, **masks)
+    return forward(layer.norm, x, read)

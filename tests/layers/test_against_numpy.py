@@ -124,7 +124,7 @@ def test_relative_position_bias(lengths):
     layer = T5RelativePositionBias(num_heads=HEADS)
     layer.build()
     randomize(layer)
-    actual = layer(query_length=query_length, key_length=key_length, offset=offset)
+    actual = layer(query=query_length, key=key_length, offset=offset)
     expected = reference.relative_position_bias(
         numpy(layer.embeddings), query_length, key_length, offset
     )

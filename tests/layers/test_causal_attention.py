@@ -71,10 +71,10 @@ def test_longer_distances_have_the_last_bias():
     layer.build()
     bias = numpy(layer.by_distance())
     assert bias.shape == (HEADS, 10)
-    matrix = numpy(layer(query_length=LENGTH, key_length=LENGTH, offset=5))
+    matrix = numpy(layer(query=LENGTH, offset=5))
     expected = matrix_by_definition(bias, offset=5)
     np.testing.assert_allclose(matrix, expected, rtol=1e-6)
-    one_query = numpy(layer(query_length=1, key_length=LENGTH, offset=5))
+    one_query = numpy(layer(query=1, key=LENGTH, offset=5))
     np.testing.assert_allclose(one_query, expected[:, :1], rtol=1e-6)
 
 

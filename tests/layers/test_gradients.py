@@ -96,7 +96,7 @@ def test_gradient_of_position_bias():
     coefficients = np.random.default_rng(6).standard_normal((2, 15, 15)).astype("float32")
 
     def loss():
-        return ops.sum(layer(query_length=15, key_length=15) * ops.convert_to_tensor(coefficients))
+        return ops.sum(layer(query=15) * ops.convert_to_tensor(coefficients))
 
     _, (gradient,) = value_and_gradients(loss, layer.trainable_weights)
 
