@@ -54,9 +54,12 @@ def _described_run(arguments: Namespace) -> dict[str, Any]:
     from primer_tf.gin_config.model_arguments import backbone_arguments
     from primer_tf.gin_config.resolved_bindings import ResolvedBindings
     from primer_tf.gin_config.run_arguments import run_arguments
+    from primer_tf.gin_config.unused_macros import check_macros
 
     with errors_of(f"train what {', '.join(files)} describes"):
-        resolved = ResolvedBindings(gin_reader.read(files, bindings, arguments.gin_location_prefix))
+        read = gin_reader.read(files, bindings, arguments.gin_location_prefix)
+        check_macros(read)
+        resolved = ResolvedBindings(read)
         architecture = backbone_arguments(resolved)
         return {
             "preset": files[0],

@@ -9,6 +9,7 @@ from primer_tf.gin_config import gin_reader
 from primer_tf.gin_config.model_arguments import backbone_arguments, loss_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.gin_config.run_arguments import dtype_policy
+from primer_tf.gin_config.unused_macros import check_macros
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerBackbone, PrimerCausalLM, PrimerCausalLMPreprocessor
 from primer_tf.types import StrPath
@@ -45,7 +46,9 @@ def from_gin(
     >>> model = primer_tf.from_gin("models/medium_primer.gin", bindings=["num_layers = 6"])
     """
     names = [files] if isinstance(files, str | PathLike) else files
-    resolved = ResolvedBindings(gin_reader.read(names, bindings, location_prefixes))
+    read = gin_reader.read(names, bindings, location_prefixes)
+    check_macros(read)
+    resolved = ResolvedBindings(read)
     described = backbone_arguments(resolved)
     if resolved.is_bound(known.VARIABLE_DTYPE, "activation_dtype"):
         described["dtype"] = dtype_policy(resolved)

@@ -15,6 +15,7 @@ from primer_tf.gin_config import configurables as known
 from primer_tf.gin_config import gin_reader
 from primer_tf.gin_config.model_arguments import backbone_arguments
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
+from primer_tf.gin_config.unused_macros import check_macros
 from primer_tf.models import (
     PrimerBackbone,
     PrimerCausalLM,
@@ -120,6 +121,7 @@ def _gin(
     if not strict:
         ResolvedBindings(gin_reader.read([], bindings), note=lambda line: None)
     read = gin_reader.read(files, bindings, location_prefixes)
+    check_macros(read)
     return ResolvedBindings(read, strict, note=report)
 
 

@@ -47,7 +47,7 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Binding:
-    """`scope/configurable.argument = value`, and where it stands.
+    """`scope/configurable.argument = value`, where it stands, and whether that is in a file.
 
     A macro's definition is a binding whose `argument` is empty and whose `configurable` is the
     macro's name.
@@ -58,6 +58,7 @@ class Binding:
     argument: str
     value: Any
     where: str
+    in_file: bool = True
 
     @property
     def name(self) -> str:
@@ -142,7 +143,8 @@ def _statements(
                 found += _read_file(statement.filename, search, included, open_files)
             elif isinstance(statement, config_parser.BindingStatement):
                 scope, selector, argument, value, _ = statement
-                found.append(Binding(scope, selector, argument, value, where))
+                in_file = bool(open_files)
+                found.append(Binding(scope, selector, argument, value, where, in_file))
     except UserError:
         raise
     except SyntaxError as error:

@@ -10,6 +10,8 @@ def test_wrong_gin_files_bindings_and_flags(tmp_path):
     from tests.mesh.command import corpus, failure
 
     data, model = corpus(str(tmp_path)), str(tmp_path / "model")
+    misspelled = tmp_path / "misspelled.gin"
+    misspelled.write_text("include 'models/tiny_primer.gin'\nd_modl = 3\n")
     for wrong, clue in (
         ({"DenseReluDense.hiden_size": 4}, "hiden_size"),
         ({"NoSuchLayer.size": 4}, "NoSuchLayer"),
@@ -17,6 +19,8 @@ def test_wrong_gin_files_bindings_and_flags(tmp_path):
         ({"flags": ["--tpu=my-tpu"]}, "hardware/cpu.gin"),
         ({"flags": ["--t5_tfds_data_dir=/no/such/folder"]}, "/no/such/folder"),
         ({"utils.run.mode": "trian"}, "trian"),
+        ({"TRAIN_STEP": 3}, "'TRAIN_STEP'; did you mean 'TRAIN_STEPS'?"),
+        ({"files": [str(misspelled)]}, "'d_modl'; did you mean 'd_model'?"),
     ):
         assert clue in failure(model, "train", TRAIN_STEPS=1, **{**data, **wrong})
 
