@@ -32,7 +32,7 @@ def load_split(source: str, split: str, validation_source: str | None = None) ->
 
     Args:
         source: A source as described above.
-        split: Name of the split, `"train"` or `"validation"`.
+        split: Name of the split, `"train"` or `"validation"`, or for files also `"all"`.
         validation_source: A separate source for the validation split: all of its files, or its
             split `"validation"`. By default the last 5% of the characters of files are held out.
 
@@ -54,10 +54,16 @@ def load_split(source: str, split: str, validation_source: str | None = None) ->
     kind, _, name = source.partition(":")
     if kind in ("seqio", "tfds"):
         return read_dataset(kind, name, split)
-    if validation_source is not None:
+    if validation_source is not None or split == "all":
         return read_files(source)
     train, validation = hold_out(read_files(source))
     return train if split == "train" else validation
+
+
+def has_splits(source: str) -> bool:
+    """Whether a source comes with the splits `"train"` and `"validation"`, as files do not."""
+    source = source.removeprefix(LM)
+    return source == "demo" or source.partition(":")[0] in ("seqio", "tfds")
 
 
 def read_files(patterns: str) -> list[str]:

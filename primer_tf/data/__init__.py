@@ -1,5 +1,6 @@
 """Text as training data: vocabularies and packed chunks of tokens."""
 
+from primer_tf.data.text_length import TextLength
 from primer_tf.data.token_chunks import TokenChunks
 
-__all__ = ["TokenChunks"]
+__all__ = ["TextLength", "TokenChunks"]

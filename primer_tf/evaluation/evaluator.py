@@ -15,9 +15,14 @@ from primer_tf.models.primer_causal_lm import PrimerCausalLM
 from primer_tf.types import Inputs, Tensor
 
 if TYPE_CHECKING:
+    from primer_tf.data.text_length import TextLength
     from primer_tf.data.token_chunks import TokenChunks
 
 LARGEST_EXPONENT = math.log(sys.float_info.max)
+
+
+def _exp(exponent: float) -> float:
+    return math.inf if exponent > LARGEST_EXPONENT else math.exp(exponent)
 
 
 @dataclass(frozen=True)
@@ -28,33 +33,53 @@ class Evaluation:
         loss: Mean cross-entropy of a token in nats.
         accuracy: Share of tokens that have the largest logit.
         tokens: Number of tokens, including the end tokens of documents.
-        num_bytes: Length of the raw text in UTF-8.
+        text: The `TextLength` of the text.
 
     Example:
 
-    >>> evaluation = Evaluation(loss=1.0, accuracy=0.5, tokens=100, num_bytes=400)
+    >>> evaluation = Evaluation(1.0, 0.5, tokens=100, text=TextLength(num_bytes=400, num_words=80))
     >>> print(evaluation)
-    loss 1.0000  perplexity 2.72  accuracy 0.5000  bits per byte 0.3607
+    loss 1.0000  perplexity 2.72 (word 3.49)  accuracy 0.5000  bits per byte 0.3607
     """
 
     loss: float
     accuracy: float
     tokens: int
-    num_bytes: int
+    text: "TextLength"
 
     @property
     def perplexity(self) -> float:
         """`exp(loss)`, or infinity beyond float64. Only models of one vocabulary compare by it."""
-        return math.inf if self.loss > LARGEST_EXPONENT else math.exp(self.loss)
+        return _exp(self.loss)
+
+    @property
+    def word_perplexity(self) -> float:
+        """The perplexity of a word, by which models of different vocabularies compare."""
+        return _exp(self.loss * self.tokens / max(1, self.text.num_words))
 
     @property
     def bits_per_byte(self) -> float:
         """Bits per byte of the raw text, by which models of different vocabularies compare."""
-        return self.loss * self.tokens / math.log(2) / self.num_bytes
+        return self.loss * self.tokens / math.log(2) / self.text.num_bytes
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns all figures by name; `None`, for JSON, if one is infinite or NaN."""
+        figures = {
+            "tokens": self.tokens,
+            "bytes": self.text.num_bytes,
+            "words": self.text.num_words,
+            "loss": self.loss,
+            "perplexity": self.perplexity,
+            "word_perplexity": self.word_perplexity,
+            "bits_per_byte": self.bits_per_byte,
+            "accuracy": self.accuracy,
+        }
+        return {key: value if math.isfinite(value) else None for key, value in figures.items()}
 
     def __str__(self) -> str:
         return (
-            f"loss {self.loss:.4f}  perplexity {self.perplexity:.2f}  "
+            f"loss {self.loss:.4f}  "
+            f"perplexity {self.perplexity:.2f} (word {self.word_perplexity:.2f})  "
             f"accuracy {self.accuracy:.4f}  bits per byte {self.bits_per_byte:.4f}"
         )
 
@@ -67,23 +92,24 @@ class Evaluator:
     Args:
         model: A `PrimerCausalLM`.
         chunks: The text, as `TokenChunks`.
-        num_bytes: Length of the raw text in UTF-8.
+        text: The `TextLength` of the text.
         batch_size: Number of chunks that are evaluated at a time, at most all of them.
 
     Example:
 
     >>> backbone = PrimerBackbone(300, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
     >>> chunks = TokenChunks(np.arange(3, 19), sequence_length=8)
-    >>> evaluate = Evaluator(PrimerCausalLM(backbone), chunks, num_bytes=40, batch_size=2)
+    >>> text = TextLength(num_bytes=40, num_words=8)
+    >>> evaluate = Evaluator(PrimerCausalLM(backbone), chunks, text, batch_size=2)
     >>> evaluate().tokens
     16
     """
 
     def __init__(
-        self, model: PrimerCausalLM, chunks: "TokenChunks", num_bytes: int, batch_size: int
+        self, model: PrimerCausalLM, chunks: "TokenChunks", text: "TextLength", batch_size: int
     ) -> None:
         self.chunks = chunks
-        self.num_bytes = num_bytes
+        self.text = text
         self.batch_size = min(batch_size, chunks.evaluation_steps(1))
         self.sums = RowSums(model)
         self.sums.compile(jit_compile=jit_compile_by_default())
@@ -101,7 +127,7 @@ class Evaluator:
             loss=float(loss),
             accuracy=float(correct),
             tokens=self.chunks.num_tokens,
-            num_bytes=self.num_bytes,
+            text=self.text,
         )
 
 

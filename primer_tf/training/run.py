@@ -84,7 +84,7 @@ def _train(
     length, validation_data = config.sequence_length, config.validation_data or config.data
     chunks, _ = load_chunks(config.data, "train", documents, tokenizer, length)
     chunks.check_length()
-    validation, num_bytes = load_chunks(validation_data, "validation", held_out, tokenizer, length)
+    validation, text = load_chunks(validation_data, "validation", held_out, tokenizer, length)
     write_record(config, output, proto, chunks.tokens.tobytes(), resume)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
@@ -97,7 +97,7 @@ def _train(
     )
     # With no variable left to create, TensorFlow traces the first step once instead of twice.
     trained.optimizer.build(trained.trainable_variables)
-    evaluator = Evaluator(model, validation, num_bytes, config.batch_size)
+    evaluator = Evaluator(model, validation, text, config.batch_size)
     checkpoints = Checkpoints(output / "checkpoints")
     step = checkpoints.restore_newest(trained, report) if resume else 0
     if resume:
@@ -110,7 +110,7 @@ def _train(
             report(f"The optimizer of {config.preset} goes on from step {before}.")
     report(
         f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
-        f"tokens, {len(validation.tokens):,} validation tokens ({num_bytes:,} bytes)."
+        f"tokens, {len(validation.tokens):,} validation tokens ({text.num_bytes:,} bytes)."
     )
     evaluation, history = _fit(
         trained, config, output, chunks, evaluator, checkpoints, step, report

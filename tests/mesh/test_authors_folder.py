@@ -167,8 +167,8 @@ def test_published_commands(folder, tfds_folder, prepared_data, tmp_path):
     assert main(["convert", "mesh-to-keras", str(tmp_path / "m"), preset]) == 0
     model = PrimerCausalLM.from_preset(preset)
     tokenizer = model.preprocessor.tokenizer
-    chunks, num_bytes = load_chunks(f"seqio:{TASK}", "validation", [], tokenizer, 32)
-    evaluation = Evaluator(model, chunks, num_bytes, 4)()
+    chunks, text = load_chunks(f"seqio:{TASK}", "validation", [], tokenizer, 32)
+    evaluation = Evaluator(model, chunks, text, 4)()
     assert evaluation.perplexity == pytest.approx(perplexity, rel=1e-3)
 
     # With our gin files, too, the user's tasks and layers replace ours.

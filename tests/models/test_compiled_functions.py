@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from primer_tf.data import TokenChunks
+from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.losses import NextTokenLoss
@@ -61,7 +62,7 @@ def compile_greedy(model):
 def test_changes_are_seen_without_compile(change):
     model = make_model("primer_ez", None, num_layers=1)
     compile_greedy(model)
-    evaluator = Evaluator(model, TokenChunks(IDS.reshape(-1), 8), 1, 4)
+    evaluator = Evaluator(model, TokenChunks(IDS.reshape(-1), 8), TextLength(1, 1), 4)
     before, evaluated = outputs(model), evaluator().loss
     CHANGES[change](model)
     seen, now = outputs(model), evaluator().loss
@@ -70,7 +71,7 @@ def test_changes_are_seen_without_compile(change):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
         # int8 changes the numbers, but rarely the text.
         assert np.abs(actual - old).max() > 1e-4 or (change == "int8 backbone" and old.ndim == 2)
-    expected = Evaluator(model, TokenChunks(IDS.reshape(-1), 8), 1, 4)().loss
+    expected = Evaluator(model, TokenChunks(IDS.reshape(-1), 8), TextLength(1, 1), 4)().loss
     assert now == pytest.approx(expected, rel=1e-5) and abs(now - evaluated) > 1e-4
 
 

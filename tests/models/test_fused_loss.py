@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from primer_tf.data import TokenChunks
+from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerCausalLM
@@ -279,7 +280,7 @@ def test_quantized_and_adapted_models(mode):
     assert np.abs(ops.convert_to_numpy(model(INPUTS)) - before).max() > 1e-4
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = -np.take_along_axis(log_probs, IDS[..., None], axis=-1)[..., 0].mean()
-    evaluation = Evaluator(model, TokenChunks(IDS.reshape(-1), IDS.shape[1]), 1, 4)()
+    evaluation = Evaluator(model, TokenChunks(IDS.reshape(-1), IDS.shape[1]), TextLength(1, 1), 4)()
     assert evaluation.loss == pytest.approx(expected, rel=1e-5)
     optimizer = keras.optimizers.SGD(0.0)
     eager = EAGER and mode != "float8"  # Keras cannot train float8 eagerly
@@ -302,7 +303,7 @@ def test_evaluation_of_a_text_counts_every_token_once():
     model = make_model("primer_ez", None)
     tokens = np.random.default_rng(1).integers(3, 290, 100)
     chunks = TokenChunks(tokens, sequence_length=8)
-    evaluation = Evaluator(model, chunks, num_bytes=300, batch_size=4)()
+    evaluation = Evaluator(model, chunks, text=TextLength(300, 60), batch_size=4)()
     losses, correct = [], []
     for start in range(0, 100, 8):
         targets = tokens[start : start + 8]

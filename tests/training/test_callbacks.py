@@ -7,6 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from primer_tf.data.text_length import TextLength
 from primer_tf.errors import UserError
 from primer_tf.evaluation.evaluator import Evaluation
 from primer_tf.training.callbacks.csv_history import COLUMNS, CSVHistory
@@ -24,7 +25,7 @@ def validation(*losses, step=0):
 
     def evaluator():
         loss = rest.pop(0) if len(rest) > 1 else rest[0]
-        return Evaluation(loss=loss, accuracy=0.5, tokens=10, num_bytes=40)
+        return Evaluation(loss=loss, accuracy=0.5, tokens=10, text=TextLength(40, 8))
 
     return Validation(evaluator, tokens_per_step=8, step=step)
 
@@ -66,7 +67,7 @@ def test_the_speed_is_that_of_training(clock):
 
     def evaluator():
         clock.now += 3600
-        return Evaluation(1.0, 0.5, 10, 40)
+        return Evaluation(1.0, 0.5, 10, TextLength(40, 8))
 
     callback = Validation(evaluator, tokens_per_step=8)
     for epoch in range(2):

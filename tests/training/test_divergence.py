@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from primer_tf.cli import main
+from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluation
 
 GOOD = 2
@@ -56,6 +57,9 @@ def test_diverged(good_run, tmp_path, capsys, scale, interval, step, words):
 
 
 def test_a_perplexity_is_not_made_up():
-    assert Evaluation(1000.0, 0.0, 1, 1).perplexity == float("inf")
-    assert Evaluation(float("nan"), 0.0, 1, 1).perplexity != Evaluation(1.0, 0.0, 1, 1).perplexity
-    assert Evaluation(1.0, 0.0, 1, 1).perplexity == pytest.approx(2.718281828)
+    def perplexity(loss):
+        return Evaluation(loss, 0.0, 1, TextLength(1, 1)).perplexity
+
+    assert perplexity(1000.0) == float("inf")
+    assert perplexity(float("nan")) != perplexity(1.0)
+    assert perplexity(1.0) == pytest.approx(2.718281828)
