@@ -9,6 +9,7 @@ import keras
 
 from primer_tf._compat import flatten_layers, model_supports_jit, trained_variables
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
+from primer_tf.models.default_optimizer import default_optimizer
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
 
 
@@ -19,12 +20,14 @@ class CompiledFunctions(CausalLMMixin):
     `trainable`, another sampler or new settings of the sampler change what they should compute.
     Here `fit`, `evaluate`, `predict` and `generate` compile their function again after such a
     change. If other weights train than before, `fit` also makes a new optimizer for them, which
-    takes over the state of the old one.
+    takes over the state of the old one if it is of the same kind.
 
-    The model has `_jit_generate`, whether XLA compiles generation.
+    The model has `_jit_generate`, whether XLA compiles generation, and `_optimizer_by_default`,
+    whether `compile` chose the optimizer.
     """
 
     optimizer: Any
+    _optimizer_by_default: bool
     _compiled_for: dict[str, Any] | None = None
 
     def make_train_function(self, force: bool = False) -> Callable:
@@ -71,11 +74,15 @@ class CompiledFunctions(CausalLMMixin):
         in_strategy: contextlib.AbstractContextManager = contextlib.nullcontext()
         if keras.backend.backend() == "tensorflow":
             in_strategy = self.distribute_strategy.scope()
+        old = self.optimizer
         with in_strategy:
-            optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-            optimizer.build(variables)
-        _copy_state(self.optimizer, optimizer, known)
-        self.optimizer = optimizer
+            new = default_optimizer(self.backbone) if self._optimizer_by_default else old
+            if type(new) is type(old):
+                new = type(old).from_config(old.get_config())
+            new.build(variables)
+        if type(new) is type(old):
+            _copy_state(old, new, known)
+        self.optimizer = new
 
     def _warn_if_trainable_state_changed(self) -> None:
         """Does nothing: Keras would advise to call `compile`, which is not necessary here."""

@@ -19,6 +19,7 @@ from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.losses.next_token_loss import NextTokenLoss
 from primer_tf.models.cached_generation import CachedGeneration
 from primer_tf.models.compiled_functions import CompiledFunctions
+from primer_tf.models.default_optimizer import default_optimizer
 from primer_tf.models.fused_loss import FusedLoss
 from primer_tf.models.jit import jit_compile_by_default
 from primer_tf.models.preset_files import (
@@ -31,8 +32,6 @@ from primer_tf.models.preset_files import (
 from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.models.saved_training import SavedTraining
-from primer_tf.optimizers.rsqrt_schedule import RsqrtSchedule
-from primer_tf.optimizers.t5_adafactor import T5Adafactor
 from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.types import Config, StrPath, Tensor
 
@@ -233,7 +232,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
 
         Args:
             optimizer: A Keras optimizer or its name. Defaults to `T5Adafactor` with an
-                `RsqrtSchedule`.
+                `RsqrtSchedule`, or if LoRA is enabled, now or later, to AdamW.
             loss: A Keras loss or its name. Defaults to `NextTokenLoss` with T5's z-loss of 1e-4.
             jit_compile: Whether XLA compiles training and generation. By default it compiles
                 generation on TensorFlow and JAX, and training on JAX and on TensorFlow with an
@@ -242,8 +241,9 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 `keras.metrics.SparseCategoricalAccuracy`.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
-        if optimizer == "auto":
-            optimizer = T5Adafactor(RsqrtSchedule())
+        self._optimizer_by_default = optimizer == "auto"
+        if self._optimizer_by_default:
+            optimizer = default_optimizer(self.backbone)
         if loss == "auto":
             loss = NextTokenLoss(z_loss=1e-4)
         self._jit_generate = self._asked_jit_compile = jit_compile

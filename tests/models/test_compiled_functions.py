@@ -12,7 +12,7 @@ from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.losses import NextTokenLoss
-from primer_tf.optimizers import T5Adafactor
+from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 from primer_tf.samplers import GreedySampler
 from tests.models.small_models import make_model
 
@@ -161,3 +161,29 @@ def test_nothing_is_traced_again_without_a_change():
     outputs(model)
     assert all(getattr(model, n) is f for n, f in zip(names, functions, strict=True))
     assert model.generate_function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("compile_first", [True, False])
+def test_lora_learns_by_default(compile_first):
+    """With Adafactor, whose updates are relative to weights that start at zero, it does not."""
+    falls = {}
+    for optimizer in ("auto", T5Adafactor(RsqrtSchedule())):
+        keras.utils.set_random_seed(0)
+        model = make_model("primer_ez", None, num_layers=1)
+        if compile_first:
+            model.compile(optimizer)
+            model.backbone.enable_lora(4)
+        else:
+            model.backbone.enable_lora(4)
+            model.compile(optimizer)
+        losses = model.fit(INPUTS, IDS, epochs=24, verbose=0).history["loss"]
+        falls[type(model.optimizer)] = losses[0] - losses[-1]
+    assert falls[keras.optimizers.AdamW] > 0.1 > 10 * falls[T5Adafactor]
+
+
+def test_the_default_optimizer_is_kept_where_lora_is_not():
+    model = make_model("primer_ez", None, num_layers=1)
+    model.fit(INPUTS, IDS, verbose=0)
+    model.backbone.token_embedding.trainable = False
+    model.fit(INPUTS, IDS, verbose=0)
+    assert type(model.optimizer) is T5Adafactor and int(model.optimizer.iterations) == 2
