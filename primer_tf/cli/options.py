@@ -3,12 +3,29 @@
 import argparse
 import dataclasses
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from primer_tf.errors import UserError
 from primer_tf.training.config import RunConfig, check_value, config_field
 
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
+# Fields that hold a list of files, of which the command line takes several words.
+SEVERAL = ("data", "validation_data")
+
+
+class JoinedWords(argparse.Action):
+    """Takes one or more words, as a shell makes them of a glob, and joins them with commas."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Stores the words."""
+        setattr(namespace, self.dest, ",".join(values or ()))
 
 
 def add_field(
@@ -34,6 +51,8 @@ def add_field(
         arguments["action"] = "store_true"
     elif field.type in (int, float):
         arguments["type"] = field.type
+    elif name in SEVERAL:
+        arguments |= {"nargs": "+", "action": JoinedWords}
     arguments |= {"default": _default(field), **overrides}
     shown = arguments["default"]
     if shown is argparse.SUPPRESS:

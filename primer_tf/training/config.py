@@ -75,8 +75,8 @@ class RunConfig:
 
     preset: str = option("name of a preset, or a preset directory to train on")
     data: str = option(
-        "demo; text, .json or .jsonl files or globs, separated by commas; seqio:TASK; tfds:NAME; "
-        "or lm:DATA, cut into chunks as T5 cuts it"
+        "demo; .txt, .json or .jsonl files, folders or globs; seqio:TASK; tfds:NAME; or lm:DATA, "
+        "cut into chunks as T5 cuts it"
     )
     architecture: Config | None = None
     validation_data: str | None = option("as --data; by default held out from it", None)
