@@ -1,9 +1,9 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
 A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of text files,
-folders and globs. A folder stands for all `.txt` and `.jsonl` files in it and in the folders below
-it, except hidden ones. A path of an existing file or folder is never read as a glob. With the prefix
-`lm:`, as in `lm:demo`, the text is cut into chunks as by T5's `lm` objective.
+folders and globs. A folder stands for all `.txt` and `.jsonl` files in it, at any depth, except
+hidden ones. A path of an existing file or folder is never read as a glob. With the prefix `lm:`, as
+in `lm:demo`, the text is cut into chunks as by T5's `lm` objective.
 
 A file is one document, with two exceptions. Each line of a `.jsonl` file is a JSON object with a
 document under the key `text`. A `.json` file has such lines, too, or one object, or an array of

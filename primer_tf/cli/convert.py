@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
+from primer_tf.cli.libraries import import_tensorflow
 
 HELP = "Convert between the checkpoints of the T5 codebase and Keras presets, bitwise."
 
@@ -23,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Converts in the given direction."""
+    import_tensorflow()
     if arguments.direction == "keras-to-mesh":
         from primer_tf.convert.keras_to_mesh import keras_to_mesh
 

@@ -5,6 +5,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from primer_tf.cli import options
+from primer_tf.cli.libraries import import_tensorflow
+from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, errors_of
 from primer_tf.training.config import RunConfig
 from primer_tf.training.record import read_config
@@ -23,8 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Starts or resumes a run."""
     config = _config(arguments)
-
-    from primer_tf.training.run import train
+    with status("Loading TensorFlow"):
+        import_tensorflow()
+        from primer_tf.training.run import train
 
     train(config, arguments.output, resume=arguments.resume)
 
