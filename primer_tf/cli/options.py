@@ -134,7 +134,7 @@ def check_sampling(arguments: Namespace) -> None:
         UserError: There is no such sampler, or the length leaves no room for text.
     """
     sampler, max_length = arguments.sampler, arguments.max_length
-    if sampler not in SAMPLERS:
+    if sampler not in (None, *SAMPLERS):
         raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
     if max_length is not None and max_length < 2:
         raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")

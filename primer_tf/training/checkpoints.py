@@ -21,8 +21,9 @@ class Checkpoints:
     """A folder of checkpoints, the newest few.
 
     A checkpoint is `step_NNNNNNNN/variables.npz`: the weights, the optimizer's state, the state of
-    the random generators and the mean loss since the last evaluation, under their paths. It appears in one piece or not at all, and its
-    checksums (those of the zip format) are verified when it is read.
+    the random generators and the mean loss since the last evaluation, under their paths. It appears
+    in one piece or not at all, and its checksums (those of the zip format) are verified when it is
+    read.
 
     Args:
         directory: The folder; need not exist.

@@ -47,8 +47,8 @@ class PendingSignal(contextlib.AbstractContextManager):
     def __enter__(self) -> "PendingSignal":
         if threading.current_thread() is not threading.main_thread():
             return self
-        # Python calls its handlers between two operations of Python, and a step is one of them. What
-        # it writes to this pipe arrives at once.
+        # Python calls handlers between two of its operations, and a step is one of them. The pipe
+        # tells of a signal at once.
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._previous_writer = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)

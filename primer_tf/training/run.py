@@ -55,7 +55,7 @@ def train(
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
     """Trains a model and saves it as `OUTPUT/preset`, and its best weights as `OUTPUT/best`.
 
-    Both presets are replaced at each evaluation, in one step, and can be used while the run goes on.
+    Both presets are replaced at each evaluation, each in one step, and can be used at any time.
 
     Args:
         config: What defines the run.
