@@ -52,7 +52,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Prints each prompt with its completion, on a terminal as it grows."""
     options.check_sampling(arguments)
-    options.check_field(arguments, "seed")
     COUNT.check(arguments.samples, "samples")
     if arguments.max_new_tokens is not None:
         COUNT.check(arguments.max_new_tokens, "max_new_tokens")
@@ -60,6 +59,7 @@ def run(arguments: Namespace) -> None:
         raise UserError("--stop is empty; give the text to end before.")
     name, settings = sampling.chosen_sampler(arguments)
     prompts = _prompts(arguments)
+    options.check_field(arguments, "seed")
 
     model = load(arguments.preset)
     from primer_tf.models.completer import Completer
