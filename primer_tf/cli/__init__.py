@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from primer_tf.cli import convert, demo, evaluate, export, generate, models, train, vocab
 from primer_tf.cli.errors import check_text, explain
-from primer_tf.cli.libraries import set_verbosity
+from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
 COMMANDS = (models, vocab, train, convert, evaluate, generate, export, demo)
@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with printable():
         arguments = build_parser().parse_args(argv)
-        set_verbosity(arguments.verbose)
         try:
             check_text(arguments)
-            arguments.run(arguments)
+            with library_logs(arguments.verbose):
+                arguments.run(arguments)
         except BrokenPipeError:
             # The reader has seen enough: discard what Python would still write.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
-from primer_tf.cli.libraries import import_tensorflow
 from primer_tf.cli.terminal import status
 
 HELP = "Train on the demo text, draw, write, export, and serve."
@@ -19,7 +18,6 @@ def run(arguments: Namespace) -> None:
     """Runs the demo."""
     options.check_field(arguments, "steps")
     with status("Loading TensorFlow"):
-        import_tensorflow()
         from primer_tf.demo import run_demo
 
     run_demo(arguments.output, arguments.steps)

@@ -3,7 +3,6 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from primer_tf.cli.libraries import import_tensorflow
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, preset_errors
 from primer_tf.training.record import preset_of_run
@@ -14,23 +13,33 @@ if TYPE_CHECKING:
 HELP = "preset directory, or the folder of a run, which stands for its best preset"
 
 
+def resolve(preset: str) -> str:
+    """Returns a preset, or the best one of a run's folder, and says so on the standard error.
+
+    Args:
+        preset: A preset, or the folder of a run.
+
+    Raises:
+        UserError: The run has no preset yet.
+    """
+    found = preset_of_run(preset)
+    if found != preset:
+        print(f"primer: {preset} is a run; loading {found}", file=sys.stderr)
+    return found
+
+
 def load(preset: str, sampler: Any = "greedy") -> "PrimerCausalLM":
     """Returns the trained model of a preset directory, compiled with a sampler.
 
-    Of a run's folder it loads the best preset, and says so on the standard error.
-
     Args:
-        preset: The preset directory, or the folder of a run.
+        preset: The preset directory, or the folder of a run; see `resolve`.
         sampler: A KerasHub sampler, or its name. Defaults to `"greedy"`.
 
     Raises:
         UserError: The preset cannot be loaded, or has no trained weights.
     """
-    asked, preset = preset, preset_of_run(preset)
-    if preset != asked:
-        print(f"primer: loading {preset}", file=sys.stderr)
+    preset = resolve(preset)
     with status(f"Loading {preset}"):
-        import_tensorflow()
         from primer_tf.models import PrimerCausalLM
 
         with preset_errors(preset):

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from primer_tf.cli import options
-from primer_tf.cli.libraries import import_tensorflow
+from primer_tf.cli.load import resolve
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, errors_of
 from primer_tf.training.config import RunConfig
@@ -26,7 +26,6 @@ def run(arguments: Namespace) -> None:
     """Starts or resumes a run."""
     config = _config(arguments)
     with status("Loading TensorFlow"):
-        import_tensorflow()
         from primer_tf.training.run import train
 
     train(config, arguments.output, resume=arguments.resume)
@@ -43,7 +42,7 @@ def _config(arguments: Namespace) -> RunConfig:
     missing = [f"--{name}" for name in ("preset", "data") if name not in given]
     if missing:
         raise UserError(f"primer train needs {' and '.join(missing)}, or --gin_file, or --resume.")
-    return RunConfig(**given)
+    return RunConfig(**{**given, "preset": resolve(given["preset"])})
 
 
 def _described_run(arguments: Namespace) -> dict[str, Any]:

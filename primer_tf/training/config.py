@@ -78,7 +78,7 @@ class RunConfig:
         UserError: A value has the wrong type or is out of range.
     """
 
-    preset: str = option("name of a preset, or a preset directory to train on")
+    preset: str = option("name of a preset, or a preset directory or run to train on")
     data: str = option(
         "demo; .txt, .json or .jsonl files, folders or globs; seqio:TASK; tfds:NAME; or lm:DATA, "
         "cut into chunks as T5 cuts it"

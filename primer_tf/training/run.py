@@ -44,7 +44,10 @@ from primer_tf.types import Config, StrPath
 CURVE = "learning_curve.png"
 TENSORBOARD = "tensorboard"
 
-FINISHING = "Stopping after this step, with a checkpoint; a second signal ends the run at once."
+FINISHING = (
+    "Stopping with a checkpoint after this step, and its evaluation if one is due; a second signal "
+    "ends the run at once."
+)
 
 
 def train(

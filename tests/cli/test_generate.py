@@ -224,8 +224,14 @@ def test_commands_take_the_folder_of_a_run(run, capsys, monkeypatch):
         ["generate", str(run), "--prompt", "0", "--max_new_tokens", "1"],
     ):
         assert main(arguments) == 0
-        assert f"primer: loading {run}/best\n" in capsys.readouterr().err
+        assert f"primer: {run} is a run; loading {run}/best\n" in capsys.readouterr().err
     assert loaded
+
+
+def test_training_goes_on_from_the_best_preset_of_a_run(run, tmp_path, capsys):
+    arguments = ["train", "--preset", run, "--data", run.parent / "digits.txt", "--steps", 1]
+    assert main([*map(str, arguments), "--sequence_length", "16", "--output", str(tmp_path)]) == 0
+    assert f"The optimizer of {run}/best goes on from step 50." in capsys.readouterr().out
 
 
 def test_the_preset_of_a_run(run, tmp_path, capsys):

@@ -80,6 +80,7 @@ def cut(text, stops):
         ("aaab", ["aab"], "a"),
         ("abc", ["abc", "b"], "a"),
         ("abc", ["bc", "abc"], ""),
+        ("light: and there", [" and", "n"], "light: a"),
         ("light", ["l"], ""),
         ("light", ["t."], "light"),
         (f"x{SMILE}y", [SMILE], "x"),

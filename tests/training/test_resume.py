@@ -149,7 +149,7 @@ def test_a_signal_inside_an_epoch(whole_epochs, tmp_path, capsys, monkeypatch):
         assert main([str(each) for each in [*arguments, "--output", "my run"]]) == 130
     assert signal.getsignal(signal.SIGINT) is handler
     printed = capsys.readouterr()
-    assert "a second signal ends the run at once" in printed.out
+    assert "a second signal ends the run" in printed.out
     assert os.listdir("my run/checkpoints") == ["step_00000002"]
     assert read_training_state("my run/preset")[0] == 2
     assert not os.path.exists("my run/best"), "nothing has been evaluated"
