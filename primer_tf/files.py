@@ -31,6 +31,8 @@ class DamagedFileError(Exception):
 def atomic_directory(path: StrPath) -> Iterator[Path]:
     """Replaces a folder in one step by a temporary folder that the block fills.
 
+    Who opens the folder by its path finds the old one or the new one, and at no time none.
+
     Args:
         path: The folder to create or replace.
 
@@ -45,14 +47,40 @@ def atomic_directory(path: StrPath) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o755)  # `mkdtemp` makes private folders.
         if path.exists():
-            old = temporary.with_name(temporary.name + "-old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
+            _exchange(temporary, path)
         else:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchanges two folders in one step, or in three where the file system cannot do that."""
+    import ctypes  # Few commands replace a folder.
+
+    at_working_directory, rename_exchange = -100, 2  # Linux' AT_FDCWD and RENAME_EXCHANGE
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    paths = [os.fsencode(path.absolute()) for path in (one, other)]
+    if rename is None or rename(
+        at_working_directory, paths[0], at_working_directory, paths[1], rename_exchange
+    ):
+        aside = one.with_name(f"{one.name}-old")
+        other.rename(aside)
+        one.rename(other)
+        aside.rename(one)
+
+
+def link_or_copy(source: StrPath, target: StrPath) -> None:
+    """Makes a second name for a file, or a copy where the file system has no hard links.
+
+    Args:
+        source: The file. It may later be replaced, but must not be changed in place.
+        target: The new name.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def atomic_write(path: StrPath, content: str | bytes) -> None:

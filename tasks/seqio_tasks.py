@@ -77,7 +77,7 @@ def text_files(train: str | None = None, validation: str | None = None) -> tuple
     """Returns the sources of local text, in the format of `primer_tf.tasks.text`.
 
     Args:
-      train: A comma-separated list of `.txt` and `.jsonl` paths or globs.
+      train: A comma-separated list of `.txt` and `.jsonl` files, folders or globs.
       validation: A list like `train`, or None (the default) to hold out the last 5% of `train`.
 
     Raises:

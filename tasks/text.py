@@ -1,8 +1,9 @@
 """Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of paths or globs
-of text files. A path of an existing file is never read as a glob. With the prefix `lm:`, as in
-`lm:demo`, the text is cut into chunks as by T5's `lm` objective.
+A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of text files,
+folders and globs. A folder stands for all `.txt` and `.jsonl` files in it, at any depth, except
+hidden ones. A path of an existing file or folder is never read as a glob. With the prefix `lm:`, as
+in `lm:demo`, the text is cut into chunks as by T5's `lm` objective.
 
 A file is one document, with two exceptions. Each line of a `.jsonl` file is a JSON object with a
 document under the key `text`. A `.json` file has such lines, too, or one object, or an array of
@@ -11,8 +12,8 @@ objects. Suffixes may be in upper or lower case.
 
 import glob
 import json
-from collections.abc import Sequence
-from os.path import isfile
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from primer_tf.errors import UserError, errors_of
@@ -23,6 +24,9 @@ HELD_OUT = 0.05
 
 # The prefix of a source that is to be cut into chunks as T5 does.
 LM = "lm:"
+
+# The suffixes of the files that a folder stands for.
+IN_FOLDERS = (".txt", ".jsonl")
 
 TEXT_KEYS = ("text", "book_text", "targets")
 
@@ -67,40 +71,63 @@ def has_splits(source: str) -> bool:
 
 
 def read_files(patterns: str) -> list[str]:
-    """Returns the documents of a comma-separated list of paths or globs."""
+    """Returns the documents of a comma-separated list of files, folders and globs."""
     documents = [document for path in find_files(patterns) for document in read_file(path)]
     if not documents:
-        raise UserError(f"No text in {patterns}: every file is empty.")
+        shown = patterns if len(patterns) <= 200 else f"{patterns[:200]}..."
+        raise UserError(f"No text in {shown}: every file is empty.")
     return documents
 
 
 def find_files(patterns: str) -> list[Path]:
-    """Returns the files of a comma-separated list of paths or globs.
+    """Returns the files of a comma-separated list of files, folders and globs, each file once.
 
-    A comma may also be part of a name: parts are joined until they name a file.
+    A comma may also be part of a name: parts are joined until they name something.
     """
-    paths: list[Path] = []
+    paths: dict[Path, None] = {}
     parts = patterns.split(",")
     while parts:
         for end in range(1, len(parts) + 1):
-            found = _matches(",".join(parts[:end]))
+            name = ",".join(parts[:end])
+            found = _matches(name)
             if found:
                 break
         else:
-            folder = Path(parts[0] or ".")
-            if folder.is_dir():
-                raise UserError(f"{folder} is a folder; name its files, as in {folder / '*.txt'}.")
-            raise UserError(f"No such data file: {parts[0]}.")
-        paths += found
+            if glob.has_magic(parts[0]):
+                raise UserError(f"No data file matches {parts[0]}.")
+            raise UserError(f"No such data file: {parts[0] or repr('')}.")
+        files = [file for path in found for file in _files_of(path)]
+        if not files:
+            raise UserError(f"There are no {' or '.join(IN_FOLDERS)} files in the folder {name}.")
+        paths.update(dict.fromkeys(files))
         parts = parts[end:]
-    return paths
+    return list(paths)
 
 
 def _matches(name: str) -> list[Path]:
-    """Returns the file of this name, or else the files that match the name as a glob."""
-    if Path(name).is_file():
-        return [Path(name)]
-    return [Path(match) for match in sorted(glob.glob(name, recursive=True)) if isfile(match)]
+    """Returns the file or folder of this name, or else those that match the name as a glob."""
+    names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
+    return [Path(match) for match in names if os.path.isfile(match) or os.path.isdir(match)]
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """Yields a file itself, or the text files of a folder; links to other folders are not followed.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    if path.is_file():
+        yield path
+        return
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(IN_FOLDERS) and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def read_file(path: Path) -> list[str]:

@@ -6,37 +6,41 @@ needs of TensorFlow and Keras only when it runs, so that `primer --help` answers
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from primer_tf.cli import convert, demo, evaluate, export, generate, models, train, vocab
 from primer_tf.cli.errors import check_text, explain
+from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
 COMMANDS = (models, vocab, train, convert, evaluate, generate, export, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, 1 for an error, 130 when interrupted.
+    """Runs the command and returns its exit status.
+
+    It is 0, 1 for an error, and 128 plus the number of a signal (130 for Ctrl-C).
 
     The environment variable PRIMER_TF_TRACEBACK, if set, shows tracebacks behind one-line errors.
 
     Args:
         argv: The arguments without the program's name. Defaults to those of the process.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with printable():
         arguments = build_parser().parse_args(argv)
         try:
             check_text(arguments)
-            arguments.run(arguments)
+            with library_logs(arguments.verbose):
+                arguments.run(arguments)
         except BrokenPipeError:
             # The reader has seen enough: discard what Python would still write.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except KeyboardInterrupt:
-            print("primer: interrupted; `primer train --resume` continues a run", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt as error:
+            print(f"primer: {str(error) or 'interrupted'}", file=sys.stderr)
+            return 128 + getattr(error, "number", signal.SIGINT)
         except Exception as error:
             if os.environ.get("PRIMER_TF_TRACEBACK"):
                 raise
@@ -55,5 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
         name = command.__name__.rpartition(".")[2]
         subparser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
         subparser.set_defaults(run=command.run)
+        subparser.add_argument(
+            "-v", "--verbose", action="store_true", help="show the log lines of libraries"
+        )
         command.add_arguments(subparser)
     return parser

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
+from primer_tf.cli.load import HELP as PRESET
+from primer_tf.cli.load import resolve
 
 HELP = "Convert between the checkpoints of the T5 codebase and Keras presets, bitwise."
 
@@ -17,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     to_keras.add_argument("--vocabulary", help="default: the one that the gin files name")
     to_keras.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
     to_mesh = directions.add_parser("keras-to-mesh", help="from a preset to a T5 model_dir")
-    to_mesh.add_argument("preset", help="preset directory")
+    to_mesh.add_argument("preset", help=PRESET)
     to_mesh.add_argument("model_dir", help="folder of the checkpoint to write")
 
 
@@ -26,7 +28,7 @@ def run(arguments: Namespace) -> None:
     if arguments.direction == "keras-to-mesh":
         from primer_tf.convert.keras_to_mesh import keras_to_mesh
 
-        keras_to_mesh(arguments.preset, arguments.model_dir)
+        keras_to_mesh(resolve(arguments.preset), arguments.model_dir)
         return
     from primer_tf.convert.mesh_to_keras import mesh_to_keras
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
+from primer_tf.cli.terminal import status
 
 HELP = "Train on the demo text, draw, write, export, and serve."
 
@@ -16,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Runs the demo."""
     options.check_field(arguments, "steps")
-
-    from primer_tf.demo import run_demo
+    with status("Loading TensorFlow"):
+        from primer_tf.demo import run_demo
 
     run_demo(arguments.output, arguments.steps)

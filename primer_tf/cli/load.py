@@ -1,28 +1,50 @@
 """Loads a trained preset for a subcommand."""
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
+from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, preset_errors
+from primer_tf.training.record import preset_of_run
 
 if TYPE_CHECKING:
     from primer_tf.models import PrimerCausalLM
 
+HELP = "preset directory, or the folder of a run, which stands for its best preset"
 
-def load(preset: str, sampler: str = "greedy") -> "PrimerCausalLM":
+
+def resolve(preset: str) -> str:
+    """Returns a preset, or the best one of a run's folder, and says so on the standard error.
+
+    Args:
+        preset: A preset, or the folder of a run.
+
+    Raises:
+        UserError: The run has no preset yet.
+    """
+    found = preset_of_run(preset)
+    if found != preset:
+        print(f"primer: {preset} is a run; loading {found}", file=sys.stderr)
+    return found
+
+
+def load(preset: str, sampler: Any = "greedy") -> "PrimerCausalLM":
     """Returns the trained model of a preset directory, compiled with a sampler.
 
     Args:
-        preset: The preset directory.
-        sampler: The name of a KerasHub sampler. Defaults to `"greedy"`.
+        preset: The preset directory, or the folder of a run; see `resolve`.
+        sampler: A KerasHub sampler, or its name. Defaults to `"greedy"`.
 
     Raises:
         UserError: The preset cannot be loaded, or has no trained weights.
     """
-    from primer_tf.models import PrimerCausalLM
+    preset = resolve(preset)
+    with status(f"Loading {preset}"):
+        from primer_tf.models import PrimerCausalLM
 
-    with preset_errors(preset):
-        model = PrimerCausalLM.from_preset(preset)
-    if model.preprocessor is None:
-        raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
-    model.compile(sampler=sampler)
+        with preset_errors(preset):
+            model = PrimerCausalLM.from_preset(preset)
+        if model.preprocessor is None:
+            raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
+        model.compile(sampler=sampler)
     return model

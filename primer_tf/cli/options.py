@@ -3,12 +3,29 @@
 import argparse
 import dataclasses
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from primer_tf.errors import UserError
 from primer_tf.training.config import RunConfig, check_value, config_field
 
 SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
+# Fields that hold a list of files, of which the command line takes several words.
+SEVERAL = ("data", "validation_data")
+
+
+class JoinedWords(argparse.Action):
+    """Takes one or more words, as a shell makes them of a glob, and joins them with commas."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Stores the words."""
+        setattr(namespace, self.dest, ",".join(values or ()))
 
 
 def add_field(
@@ -34,6 +51,8 @@ def add_field(
         arguments["action"] = "store_true"
     elif field.type in (int, float):
         arguments["type"] = field.type
+    elif name in SEVERAL:
+        arguments |= {"nargs": "+", "action": JoinedWords}
     arguments |= {"default": _default(field), **overrides}
     shown = arguments["default"]
     if shown is argparse.SUPPRESS:
@@ -115,7 +134,7 @@ def check_sampling(arguments: Namespace) -> None:
         UserError: There is no such sampler, or the length leaves no room for text.
     """
     sampler, max_length = arguments.sampler, arguments.max_length
-    if sampler not in SAMPLERS:
+    if sampler not in (None, *SAMPLERS):
         raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
     if max_length is not None and max_length < 2:
         raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")

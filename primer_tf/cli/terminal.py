@@ -1,7 +1,8 @@
-"""Printing on a terminal of any encoding."""
+"""Printing on terminals of any encoding, and signs of life."""
 
 import codecs
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +42,24 @@ def printable() -> Iterator[None]:
             )
         for stream, _ in strict:
             stream.reconfigure(errors="strict")
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Shows on the standard error that the block is at work, if that is a terminal.
+
+    Args:
+        text: What the block does.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    # A descriptor of its own: while TensorFlow is imported, number 2 leads elsewhere.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as terminal,
+        Console(file=terminal).status(Text(text)),
+    ):
+        yield

@@ -5,6 +5,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from primer_tf.cli import options
+from primer_tf.cli.load import resolve
+from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, errors_of
 from primer_tf.training.config import RunConfig
 from primer_tf.training.record import read_config
@@ -23,8 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Starts or resumes a run."""
     config = _config(arguments)
-
-    from primer_tf.training.run import train
+    with status("Loading TensorFlow"):
+        from primer_tf.training.run import train
 
     train(config, arguments.output, resume=arguments.resume)
 
@@ -40,7 +42,7 @@ def _config(arguments: Namespace) -> RunConfig:
     missing = [f"--{name}" for name in ("preset", "data") if name not in given]
     if missing:
         raise UserError(f"primer train needs {' and '.join(missing)}, or --gin_file, or --resume.")
-    return RunConfig(**given)
+    return RunConfig(**{**given, "preset": resolve(given["preset"])})
 
 
 def _described_run(arguments: Namespace) -> dict[str, Any]:

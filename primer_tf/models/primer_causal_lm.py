@@ -226,6 +226,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         loss: Any = "auto",
         jit_compile: bool | str = "auto",
         weighted_metrics: Any = "auto",
+        sampler: Any = "top_k",
         **kwargs: Any,
     ) -> None:
         """Configures training and generation, with T5's training by default.
@@ -239,6 +240,8 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 accelerator.
             weighted_metrics: List of metrics that take sample weights, or `None`. Defaults to
                 `keras.metrics.SparseCategoricalAccuracy`.
+            sampler: A KerasHub sampler or its name. Defaults to `"top_k"`, which draws from the 5
+                most probable tokens; so does `primer generate`.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
         """
         self._optimizer_by_default = optimizer == "auto"
@@ -257,6 +260,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
             loss=loss,
             jit_compile=jit_compile,
             weighted_metrics=weighted_metrics,
+            sampler=sampler,
             **kwargs,
         )
         if type(self.sampler) is KerasHubGreedySampler:
@@ -280,13 +284,17 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 than the embedding has rows, or token ids are not padded on the right.
         """
         self._check_vocabulary()
+        self.check_max_length(max_length)
+        return super().generate(inputs, max_length=max_length, **kwargs)
+
+    def check_max_length(self, max_length: int | None) -> None:
+        """Raises `UserError` if a length is given that is above `max_sequence_length`."""
         limit = self.backbone.max_sequence_length
         if max_length is not None and max_length > limit:
             raise UserError(
                 f"max_length {max_length} is beyond the model's {limit} tokens; lower it, or load "
                 f"the model with max_sequence_length={max_length}."
             )
-        return super().generate(inputs, max_length=max_length, **kwargs)
 
     def score(
         self,

@@ -20,9 +20,10 @@ FILE = "variables.npz"
 class Checkpoints:
     """A folder of checkpoints, the newest few.
 
-    A checkpoint is `step_NNNNNNNN/variables.npz`: the weights, the optimizer's state and the state
-    of the random generators, under their paths. It appears in one piece or not at all, and its
-    checksums (those of the zip format) are verified when it is read.
+    A checkpoint is `step_NNNNNNNN/variables.npz`: the weights, the optimizer's state, the state of
+    the random generators and the mean loss since the last evaluation, under their paths. It appears
+    in one piece or not at all, and its checksums (those of the zip format) are verified when it is
+    read.
 
     Args:
         directory: The folder; need not exist.
@@ -103,14 +104,21 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Returns all variables that training changes, by a unique name."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    both = [("model", v) for v in model.variables] + [
-        ("optimizer", v) for v in model.optimizer.variables
+    # Other metrics than the loss are not state of the training.
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    of_training = [
+        *(("model", variable) for variable in model.variables if id(variable) not in metrics),
+        *(("optimizer", variable) for variable in model.optimizer.variables),
+        *(("metric", variable) for variable in loss_variables(model)),
     ]
-    # Metrics are not state of the training; paths alone are not unique in an optimizer.
-    metrics = {id(v) for metric in model.metrics for v in metric.variables}
     return {
-        # The numbers that Keras appends to names count what the process has made before.
+        # Paths alone are not unique in an optimizer, and the numbers that Keras appends to names
+        # count what the process has made before.
         f"{kind}/{index:04d}/" + re.sub(r"_\d+(?=/|$)", "", variable.path): variable
-        for index, (kind, variable) in enumerate(both)
-        if id(variable) not in metrics
+        for index, (kind, variable) in enumerate(of_training)
     }
+
+
+def loss_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the state of the metric in which a compiled model averages its loss."""
+    return [v for metric in model.metrics if metric.name == "loss" for v in metric.variables]

@@ -25,6 +25,11 @@ class Constraint:
     text: str
     holds: Callable[[Any], bool]
 
+    def check(self, value: Any, name: str) -> None:
+        """Raises `UserError`, which calls the value `name`, if it does not hold."""
+        if not self.holds(value):
+            raise UserError(f"{name} must be {self.text}; received {value!r}.")
+
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 LARGEST = sys.float_info.max
@@ -73,10 +78,10 @@ class RunConfig:
         UserError: A value has the wrong type or is out of range.
     """
 
-    preset: str = option("name of a preset, or a preset directory to train on")
+    preset: str = option("name of a preset, or a preset directory or run to train on")
     data: str = option(
-        "demo; text, .json or .jsonl files or globs, separated by commas; seqio:TASK; tfds:NAME; "
-        "or lm:DATA, cut into chunks as T5 cuts it"
+        "demo; .txt, .json or .jsonl files, folders or globs; seqio:TASK; tfds:NAME; or lm:DATA, "
+        "cut into chunks as T5 cuts it"
     )
     architecture: Config | None = None
     validation_data: str | None = option("as --data; by default held out from it", None)
@@ -124,5 +129,5 @@ def check_value(field: dataclasses.Field, value: Any, name: str) -> None:
     if type(value) not in types:
         raise UserError(f"{name} must be {expected}; received {value!r}.")
     constraint = field.metadata.get("constraint")
-    if constraint is not None and not constraint.holds(value):
-        raise UserError(f"{name} must be {constraint.text}; received {value!r}.")
+    if constraint is not None:
+        constraint.check(value, name)

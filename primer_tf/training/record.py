@@ -16,6 +16,9 @@ from primer_tf.types import StrPath
 
 FILE = "run.json"
 VOCABULARY = "vocabulary.model"
+# The folders of its presets: the last one, and the one with the lowest validation loss.
+LAST = "preset"
+BEST = "best"
 WHAT_CHANGED = {
     "vocabulary_sha256": f"its {VOCABULARY} is not the one it was started with",
     "tokens_sha256": "the training text is not the one it was started with",
@@ -56,6 +59,24 @@ def read_config(output: StrPath) -> RunConfig:
         return RunConfig(**{name: value for name, value in record.items() if name in names})
     except (TypeError, UserError) as error:
         raise _damaged(output, first_line(error)) from error
+
+
+def preset_of_run(preset: StrPath) -> str:
+    """Returns the best preset of a run if this is the folder of one, else the preset itself.
+
+    Args:
+        preset: The folder of a run, or a preset.
+
+    Raises:
+        UserError: The run has no preset yet.
+    """
+    folder = Path(preset)
+    if not (folder / FILE).exists():
+        return str(preset)
+    for name in (BEST, LAST):
+        if (folder / name).is_dir():
+            return str(folder / name)
+    raise UserError(f"The run in {preset} has no preset yet; its first evaluation writes one.")
 
 
 def write_record(

@@ -1,6 +1,7 @@
 """A training run: from a text and a preset to a trained preset, resumable at any moment."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -10,7 +11,7 @@ from primer_tf.data.token_chunks import TokenChunks
 from primer_tf.data.vocabulary import read_vocabulary, train_vocabulary
 from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
-from primer_tf.files import atomic_directory, atomic_write, check_free_space, sole_writer
+from primer_tf.files import atomic_write, sole_writer
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import (
@@ -20,20 +21,33 @@ from primer_tf.models import (
     PrimerTokenizer,
 )
 from primer_tf.models.preset_files import check_preset
-from primer_tf.models.training_state import restore_training_state, save_training_state
+from primer_tf.models.training_state import restore_training_state
 from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 from primer_tf.tasks.text import load_split
+from primer_tf.training.callbacks.continue_epoch import ContinueEpoch
 from primer_tf.training.callbacks.csv_history import CSVHistory
 from primer_tf.training.callbacks.learning_curve import LearningCurve
 from primer_tf.training.callbacks.progress import progress
 from primer_tf.training.callbacks.save_checkpoint import SaveCheckpoint
+from primer_tf.training.callbacks.save_presets import SavePresets
 from primer_tf.training.callbacks.stop_at_divergence import StopAtDivergence
+from primer_tf.training.callbacks.stop_at_signal import StopAtSignal
 from primer_tf.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from primer_tf.training.callbacks.validation import Validation
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.config import RunConfig
-from primer_tf.training.record import VOCABULARY, check_folder, write_record
+from primer_tf.training.pending_signal import PendingSignal
+from primer_tf.training.record import BEST, LAST, VOCABULARY, check_folder, write_record
 from primer_tf.types import Config, StrPath
+
+# What a run's folder holds beside its record, its presets and `history.csv`.
+CURVE = "learning_curve.png"
+TENSORBOARD = "tensorboard"
+
+FINISHING = (
+    "Stopping with a checkpoint after this step, and its evaluation if one is due; a second signal "
+    "ends the run at once."
+)
 
 
 def train(
@@ -42,7 +56,9 @@ def train(
     resume: bool = False,
     report: Callable[[str], object] = print,
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
-    """Trains a model and saves it as `OUTPUT/preset`.
+    """Trains a model and saves it as `OUTPUT/preset`, and its best weights as `OUTPUT/best`.
+
+    Both presets are replaced at each evaluation, each in one step, and can be used at any time.
 
     Args:
         config: What defines the run.
@@ -58,6 +74,8 @@ def train(
     Raises:
         UserError: Bad data, vocabulary, preset, sizes, a folder that holds another run, or a loss
             that is not a number: nothing is saved from that step on.
+        TrainingInterrupted: SIGINT or SIGTERM came after the start of the first step. The run ends
+            after the step, with a checkpoint; a second signal ends the process at once.
     """
     output = Path(output)
     check_folder(output, resume)
@@ -113,20 +131,28 @@ def _train(
         f"tokens, {len(validation.tokens):,} validation tokens ({text.num_bytes:,} bytes)."
     )
     evaluation, history = _fit(
-        trained, config, output, chunks, evaluator, checkpoints, step, report
+        trained, model, config, output, chunks, evaluator, checkpoints, step, report
     )
-
-    # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
-    check_free_space(output, 4 * model.count_params() + 2**20)
-    with atomic_directory(output / "preset") as folder:
-        model.save_to_preset(str(folder))
-        save_training_state(folder, trained.trainable_variables, trained.optimizer)
-    report(f"Saved {output / 'preset'}.")
+    for line in _summary(output, history):
+        report(line)
     return model, evaluation, history
+
+
+def _summary(output: Path, history: CSVHistory) -> Iterator[str]:
+    """Yields lines that say where everything is."""
+    yield f"Last preset: {output / LAST}"
+    if history.rows and (output / BEST).is_dir():
+        best = min(history.rows, key=lambda row: row["validation_loss"])
+        figures = f"step {best['step']}, validation loss {best['validation_loss']:.4f}"
+        yield f"Best preset: {output / BEST} ({figures})"
+    if history.rows:
+        yield f"Learning curve: {output / CURVE}"
+    yield f"TensorBoard: tensorboard --logdir {shlex.quote(str(output / TENSORBOARD))}"
 
 
 def _fit(
     model: PrimerCausalLM,
+    task: PrimerCausalLM,
     config: RunConfig,
     output: Path,
     chunks: TokenChunks,
@@ -140,10 +166,20 @@ def _fit(
     validation = Validation(evaluator, tokens_per_step, step)
     stop = StopAtDivergence(checkpoints, step)
     history = CSVHistory(output / "history.csv", step)
-    tensorboard = TensorBoardScalars(output / "tensorboard")
+    tensorboard = TensorBoardScalars(output / TENSORBOARD)
     save = SaveCheckpoint(checkpoints)
-    curve = LearningCurve(history, output / "learning_curve.png", config.steps)
-    with progress(config.steps, tokens_per_step, step, report) as display:
+    presets = SavePresets(task, output, history)
+    curve = LearningCurve(history, output / CURVE)
+    if step:  # The process may have ended between a checkpoint and what comes after it.
+        presets.set_model(model)
+        presets.save(step)
+        curve.draw()
+    # A checkpoint that a signal has caused lies inside an epoch.
+    resumed = [ContinueEpoch()] if step % config.interval else []
+    pending = PendingSignal(lambda: report(FINISHING))
+    last = StopAtSignal(pending, checkpoints, presets, config.interval, config.steps, step)
+    with pending, progress(config.steps, tokens_per_step, step, report) as display:
+        others = [validation, stop, display, history, tensorboard, save, presets, curve, last]
         while step < config.steps:
             stretch = min(config.interval - step % config.interval, config.steps - step)
             # KerasHub's `fit` takes no generators.
@@ -152,16 +188,15 @@ def _fit(
                 chunks.training_batches(config.batch_size, config.seed, step),
                 steps_per_epoch=stretch,
                 shuffle=False,
-                callbacks=[validation, stop, display, history, tensorboard, save, curve],
+                callbacks=[*resumed, *others],
                 verbose=0,
             )
-            step += stretch
+            step, resumed = step + stretch, []
             report(f"step {step}/{config.steps}  validation {validation.evaluation}")
     evaluation = validation.evaluation
     if evaluation is None:  # A finished run was resumed.
         evaluation = evaluator()
         stop.check_validation(evaluation.loss)
-        curve.on_train_end()
     return evaluation, history
 
 

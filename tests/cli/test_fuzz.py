@@ -61,6 +61,12 @@ COMMANDS = [
     (80, ["generate", "preset", "--prompt", "And", "--prompt", "God", *SAMPLING], ["--seed", "-1"]),
     (20, ["generate", "preset", "--prompt", "And", "--prompt", "God", "--seed", "3"], TOO_LONG),
     (
+        80,
+        ["generate", "preset", "--prompt_file", "text.txt", "--temperature", "0.5", "--top_k", "9"]
+        + ["--top_p", "0.9", "--samples", "2", "--stop", "x", "--max_new_tokens", "9", "--json"],
+        ["--seed", "-1"],
+    ),
+    (
         40,
         ["evaluate", "preset", "--data", "text.txt", "--split", "all", "--batch_size", "2"],
         NO_TEXT,

@@ -111,6 +111,33 @@ def test_compiled_generation_is_the_same(model):
 
 
 @one_cache
+@pytest.mark.parametrize(
+    "name, seconds",
+    [("greedy", 0.1), ("top_k", 0.0), ("top_p", 0.1), ("random", 0.0), ("beam", 0.1)],
+)
+def test_stepwise_generation_is_the_same(model, preprocessor, monkeypatch, name, seconds):
+    """Token by token it hands out what `generate` draws with the same seed."""
+    from primer_tf.models import stepwise_generation
+    from primer_tf.samplers import make_sampler
+
+    monkeypatch.setattr(stepwise_generation, "SECONDS", seconds)
+    inputs = preprocessor.generate_preprocess(PROMPTS, sequence_length=LENGTH)
+    inputs = {key: ops.convert_to_tensor(value) for key, value in inputs.items()}
+    # XLA draws other numbers than TensorFlow, and compiles for seconds.
+    model.compile(sampler=make_sampler(name, seed=3), jit_compile=False)
+    expected = model.make_generate_function()(inputs, stop_token_ids=None)["token_ids"]
+    expected = ops.convert_to_numpy(expected)
+    model.compile(sampler=make_sampler(name, seed=3), jit_compile=False)
+    ends = []
+    for token_ids, end in stepwise_generation.StepwiseGenerator(model)(inputs):
+        np.testing.assert_array_equal(token_ids[:, :end], expected[:, :end])
+        ends.append(end)
+    assert ends[-1] == LENGTH and ends == sorted(set(ends))
+    if name != "beam":
+        assert len(ends) >= (LENGTH - 6 if seconds == 0 else 3)
+
+
+@one_cache
 def test_length_beyond_the_model(model):
     model.compile(sampler="greedy")
     with pytest.raises(UserError, match="max_length 600 is beyond the model's 512 tokens"):

@@ -146,14 +146,21 @@ def test_tensorboard_scalars(fit, tmp_path):
 
 
 def test_learning_curve(fit, tmp_path):
+    """It grows while the run goes on."""
     history = CSVHistory(tmp_path / "history.csv")
-    path = tmp_path / "curve.png"
-    callbacks = [validation(2.0, 1.0), history, LearningCurve(history, path, last_step=12)]
-    fit(callbacks)
-    assert not path.exists(), "it comes at the end of the run only"
-    fit(callbacks)
-    height, width, channels = tf.io.decode_png(path.read_bytes()).shape
-    assert (height, width) == (480, 1200) and channels == 4
+    curve = LearningCurve(history, tmp_path / "curve.png")
+    curve.draw()
+    assert not (tmp_path / "curve.png").exists(), "there is nothing to draw yet"
+    pictures = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            pictures.append((tmp_path / "curve.png").read_bytes())
+
+    fit([validation(2.0, 1.0), history, curve, Spy()])
+    first, second = (tf.io.decode_png(picture).numpy() for picture in pictures)
+    assert first.shape == second.shape == (480, 1200, 4)
+    assert (first != second).any()
 
 
 # Checkpoints and divergence.

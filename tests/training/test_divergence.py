@@ -9,6 +9,7 @@ import pytest
 from primer_tf.cli import main
 from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluation
+from primer_tf.models.training_state import read_training_state
 
 GOOD = 2
 
@@ -26,7 +27,6 @@ def good_run(small_preset, text_file, tmp_path_factory):
 def with_record(run, target, **changes):
     """A copy of a run whose record says something else."""
     output = shutil.copytree(run, target)
-    shutil.rmtree(output / "preset")
     record = json.loads((output / "run.json").read_text())
     (output / "run.json").write_text(json.dumps({**record, **changes}))
     return output
@@ -51,7 +51,9 @@ def test_diverged(good_run, tmp_path, capsys, scale, interval, step, words):
     (error,) = (x for x in printed.err.splitlines() if x.startswith("primer: error:"))
     assert re.search(f"{words} at step {step}; ", error), error
     assert f"the checkpoint of step {GOOD} is kept" in error and "smaller" in error
-    assert "Saved" not in printed.out and not (output / "preset").exists()
+    assert "Last preset" not in printed.out
+    for preset in ("preset", "best"):
+        assert read_training_state(output / preset)[0] == GOOD
     assert {p: p.read_bytes() for p in output.rglob("variables.npz")} == before
     assert (output / "history.csv").read_bytes() == history
 

@@ -2,17 +2,13 @@
 
 import contextlib
 import io
-import os
-import pty
 import re
 import sys
-import threading
-
-import pytest
 
 from primer_tf.training.callbacks.progress import progress
 from primer_tf.training.callbacks.progress_bar import ProgressBar
 from primer_tf.training.callbacks.progress_lines import ProgressLines
+from tests.pseudo_terminal import run_on_terminal
 
 
 def test_lines(fit):
@@ -46,40 +42,10 @@ def test_lines_come_every_few_seconds(clock):
     assert lines[3:] == ["step 10/1000  loss 1.5000  4 tokens/s  ETA 33:00"]
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """Runs a function with a pseudo-terminal as standard output; returns what it was sent."""
-
-    def run(function, name="xterm"):
-        monkeypatch.setenv("TERM", name)
-        monkeypatch.setenv("COLUMNS", "100")
-        leader, follower = pty.openpty()
-        sent = []
-
-        def read():
-            with contextlib.suppress(OSError):  # The other end is closed.
-                while data := os.read(leader, 4096):
-                    sent.append(data)
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        with os.fdopen(follower, "w", encoding="utf-8") as stdout:
-            monkeypatch.setattr(sys, "stdout", stdout)
-            try:
-                function()
-            finally:
-                monkeypatch.undo()
-        reader.join()
-        os.close(leader)
-        return b"".join(sent).decode("utf-8")
-
-    return run
-
-
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
-def test_a_bar_on_a_terminal(clock, terminal):
+def test_a_bar_on_a_terminal(clock):
     """Steps of 2 s and 8 tokens; a line and an hour of evaluation between two calls of `fit`."""
 
     def run():
@@ -93,7 +59,7 @@ def test_a_bar_on_a_terminal(clock, terminal):
                 clock.now += 3600
                 print("a line of the run")
 
-    sent = terminal(run)
+    sent = run_on_terminal(run)
     shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", sent).replace("\r", "\n").split("\n")
     shown = [line for line in shown if line]
     assert shown.count("a line of the run") == 2
@@ -102,30 +68,30 @@ def test_a_bar_on_a_terminal(clock, terminal):
     assert sent.count(HIDE_CURSOR) == sent.count(SHOW_CURSOR) == 1
 
 
-def test_lines_on_a_terminal_that_cannot_move_its_cursor(fit, terminal):
+def test_lines_on_a_terminal_that_cannot_move_its_cursor(fit):
     def run():
         with progress(106, 8, step=100) as display:
             fit([display])
 
-    assert terminal(run, "dumb").startswith("step 101/106  loss ")
+    assert run_on_terminal(run, "dumb").startswith("step 101/106  loss ")
 
 
-def test_lines_go_where_they_are_asked_to_go(fit, terminal):
+def test_lines_go_where_they_are_asked_to_go(fit):
     lines = []
 
     def run():
         with progress(106, 8, report=lines.append) as display:
             fit([display])
 
-    assert terminal(run) == "" and lines[0].startswith("step 1/106  loss ")
+    assert run_on_terminal(run) == "" and lines[0].startswith("step 1/106  loss ")
 
 
-def test_the_cursor_comes_back_whatever_happens(terminal):
+def test_the_cursor_comes_back_whatever_happens():
     def run():
         with contextlib.suppress(KeyboardInterrupt), progress(10, 8):
             raise KeyboardInterrupt
 
-    sent = terminal(run)
+    sent = run_on_terminal(run)
     assert sent.count(HIDE_CURSOR) == 1 and sent.endswith(SHOW_CURSOR)
 
 

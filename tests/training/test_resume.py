@@ -1,24 +1,29 @@
 """A resumed run ends where an uninterrupted one ends, to the last bit."""
 
+import contextlib
 import multiprocessing
 import os
 import random
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
-import h5py
+import keras
 import numpy as np
 import pytest
 
 from primer_tf.cli import main
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import read_training_state
+from primer_tf.training.callbacks.stop_at_divergence import StopAtDivergence
 from tests.fault_injection import run_and_kill
 
 STEPS = 4
+INTERVAL = 3
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +44,13 @@ def resume(output, steps=STEPS):
 
 
 def state(output, step=STEPS):
-    """Weights, slots and random state at the end, the preset's weights, and the losses."""
+    """Weights, slots and random state at the end, the presets' weights, and the losses."""
     with np.load(Path(output) / f"checkpoints/step_{step:08d}/variables.npz") as archive:
         arrays = {name: archive[name] for name in archive.files}
-    with h5py.File(Path(output) / "preset/model.weights.h5") as file:
-        # By number: Keras counts the models of a process in their names.
-        file.visititems(
-            lambda _, item: (
-                arrays.update({f"preset/{len(arrays)}": item[()]})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
+    for preset in ("preset", "best"):
+        for weight in PrimerCausalLM.from_preset(str(Path(output) / preset)).weights:
+            # By number: Keras counts the models of a process in their names.
+            arrays[f"{preset}/{len(arrays)}"] = keras.ops.convert_to_numpy(weight)
     rows = (Path(output) / "history.csv").read_text().splitlines()
     # All but the last column, which is the speed.
     arrays["history"] = np.array([row.split(",")[:-1] for row in rows])
@@ -116,6 +116,71 @@ def test_mixed_precision(arguments, tmp_path, capsys):
     assert loaded.dtype_policy.name == "mixed_float16"
 
 
+@pytest.fixture(scope="module")
+def whole_epochs(arguments, tmp_path_factory):
+    """Arguments of a run that is evaluated after steps 3 and 4, and its state at the end."""
+    output = tmp_path_factory.mktemp("whole_epochs") / "run"
+    arguments = [*arguments, "--steps", STEPS, "--interval", INTERVAL]
+    primer(*arguments, "--output", output)
+    return arguments, state(output)
+
+
+@contextlib.contextmanager
+def signal_after(step, number):
+    """Sends a signal to this process after a step of training in the block."""
+    check = StopAtDivergence.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs):
+        check(self, batch, logs)
+        if self.step == step:
+            os.kill(os.getpid(), number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StopAtDivergence, "on_train_batch_end", on_train_batch_end)
+        yield
+
+
+def test_a_signal_inside_an_epoch(whole_epochs, tmp_path, capsys, monkeypatch):
+    """The run ends with a checkpoint, says how to go on, and goes on exactly."""
+    arguments, expected = whole_epochs
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGINT)
+    with signal_after(2, signal.SIGINT):
+        assert main([str(each) for each in [*arguments, "--output", "my run"]]) == 130
+    assert signal.getsignal(signal.SIGINT) is handler
+    printed = capsys.readouterr()
+    assert "a second signal ends the run" in printed.out
+    assert os.listdir("my run/checkpoints") == ["step_00000002"]
+    assert read_training_state("my run/preset")[0] == 2
+    assert not os.path.exists("my run/best"), "nothing has been evaluated"
+    what, command = printed.err.splitlines()
+    assert what.startswith(f"primer: SIGINT ended the run after step 2 of {STEPS}; checkpoint and")
+    assert command == "primer train --resume --output 'my run'"
+    primer(*shlex.split(command)[1:])
+    assert_same(state("my run"), expected)
+
+
+def test_a_signal_when_an_evaluation_is_due(whole_epochs, tmp_path):
+    """The evaluation is made, as in a run without the signal."""
+    arguments, expected = whole_epochs
+    output = tmp_path / "run"
+    with signal_after(INTERVAL, signal.SIGTERM):
+        assert main([str(each) for each in [*arguments, "--output", output]]) == 143
+    rows = (output / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", str(INTERVAL)]
+    resume(output)
+    assert_same(state(output), expected)
+
+
+@pytest.mark.slow
+def test_a_signal_after_the_last_step(whole_epochs, tmp_path, capsys):
+    arguments, expected = whole_epochs
+    with signal_after(STEPS, signal.SIGINT):
+        primer(*arguments, "--output", tmp_path / "run")
+    assert "Last preset" in capsys.readouterr().out
+    assert_same(state(tmp_path / "run"), expected)
+
+
 # Python's audit events in a run's folder, from its first file to its last.
 MOMENTS = [
     ("os.rename", "vocabulary.model", 1),
@@ -128,8 +193,13 @@ MOMENTS = [
     ("os.rename", "step_00000004", 1),
     ("os.remove", "variables.npz", 1),
     ("os.rmdir", "step_00000001", 1),
-    ("os.rename", "learning_curve.png", 1),
     ("os.chmod", "preset", 1),
+    ("os.link", "best", 1),
+    ("os.rename", "best", 1),
+    ("os.rename", "learning_curve.png", 1),
+    ("os.chmod", "preset", 2),
+    ("os.chmod", "best", 2),
+    ("os.rename", "learning_curve.png", 2),
 ]
 
 

@@ -1,0 +1,61 @@
+"""The presets of a run: the last one, and the one with the lowest validation loss."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from primer_tf.files import atomic_directory, check_free_space, link_or_copy
+from primer_tf.models import PrimerCausalLM
+from primer_tf.models.training_state import save_training_state
+from primer_tf.training.callbacks.csv_history import CSVHistory
+from primer_tf.training.record import BEST, LAST
+from primer_tf.types import StrPath
+
+
+class SavePresets(keras.callbacks.Callback):
+    """Saves presets after each epoch, each in one step, so that they can be used at any time.
+
+    `preset` has the last weights, and `best` those with the lowest validation loss. Both have the
+    optimizer's state. Their files are the same ones while the last weights are the best.
+
+    In the list of callbacks it comes after `SaveCheckpoint`, whose error is a clear one when the
+    disk is full.
+
+    Args:
+        task: The `PrimerCausalLM` to save, with a preprocessor. Its weights are those of the model
+            that is trained.
+        output: The folder of both presets.
+        history: The `CSVHistory` of the run, earlier in the list of callbacks.
+    """
+
+    def __init__(self, task: PrimerCausalLM, output: StrPath, history: CSVHistory) -> None:
+        super().__init__()
+        self.task = task
+        self.output = Path(output)
+        self.history = history
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Saves the presets of `step` in the logs; see `Validation`."""
+        self.save(logs["step"])
+
+    def save(self, step: int) -> None:
+        """Saves the last preset, and also as the best one if no validation loss was as low.
+
+        Args:
+            step: The number of steps done. Weights that were not evaluated are not the best.
+        """
+        # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
+        check_free_space(self.output, 4 * self.task.count_params() + 2**20)
+        with atomic_directory(self.output / LAST) as folder:
+            self.task.save_to_preset(str(folder))
+            save_training_state(folder, self.model.trainable_variables, self.model.optimizer)
+        *before, row = self.history.rows or [{"step": None}]
+        lowest = min((earlier["validation_loss"] for earlier in before), default=math.inf)
+        if row["step"] == step and row["validation_loss"] < lowest:
+            with atomic_directory(self.output / BEST) as folder:
+                shutil.copytree(
+                    self.output / LAST, folder, copy_function=link_or_copy, dirs_exist_ok=True
+                )
