@@ -67,20 +67,21 @@ class CompiledFunctions(CausalLMMixin):
         return before.get(function, now) != now
 
     def _renew_optimizer(self) -> None:
-        variables = self.trainable_variables
-        known = trained_variables(self.optimizer)
-        if known is None or list(map(id, known)) == list(map(id, variables)):
+        old, variables = self.optimizer, self.trainable_variables
+        if old is None:
             return
+        known = trained_variables(old)
         in_strategy: contextlib.AbstractContextManager = contextlib.nullcontext()
         if keras.backend.backend() == "tensorflow":
             in_strategy = self.distribute_strategy.scope()
-        old = self.optimizer
         with in_strategy:
             new = default_optimizer(self.backbone) if self._optimizer_by_default else old
             if type(new) is type(old):
+                if known is None or list(map(id, known)) == list(map(id, variables)):
+                    return
                 new = type(old).from_config(old.get_config())
             new.build(variables)
-        if type(new) is type(old):
+        if known is not None and type(new) is type(old):
             _copy_state(old, new, known)
         self.optimizer = new
 
