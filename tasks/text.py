@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from primer_tf.errors import UserError, errors_of
+from primer_tf.installation import install_command
 from primer_tf.tasks import kjv
 
 # The share of a text without a validation split that is held out from its end.
@@ -213,7 +214,7 @@ def read_dataset(kind: str, name: str, split: str) -> list[str]:
             import tensorflow_datasets as tfds
     except ImportError as error:
         raise UserError(
-            f"{kind}:{name} needs the T5 packages; run `pip install primer_tf[t5]`."
+            f"{kind}:{name} needs the T5 packages; run `{install_command('t5')}`."
         ) from error
     with errors_of(f"read {kind}:{name}"):
         if kind == "seqio":

@@ -9,7 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
+import primer_tf
 from primer_tf.cli import convert, demo, evaluate, export, generate, models, train, vocab
 from primer_tf.cli.errors import check_text, explain
 from primer_tf.cli.libraries import library_logs
@@ -49,11 +51,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class Version(argparse.Action):
+    """Prints the versions of the package and of what it stands on, and exits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, nargs=0, help="print the versions and exit")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Prints the versions."""
+        from importlib import metadata
+
+        names = ("tensorflow", "keras", "keras-hub")
+        others = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+        print(f"primer_tf {primer_tf.__version__} ({others})")
+        sys.exit(0)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command with all its subcommands."""
     parser = argparse.ArgumentParser(
         prog="primer", description="Train, evaluate, sample and export Primer language models."
     )
+    parser.add_argument("--version", action=Version)
     subparsers = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]

@@ -7,7 +7,9 @@ def main() -> None:
     import sys
 
     if importlib.util.find_spec("t5") is None:
-        sys.exit("T5 is not installed; run `pip install --no-deps t5==0.9.4`.")
+        from primer_tf.installation import install_command
+
+        sys.exit(f"T5 is not installed; run `{install_command('t5')}`.")
     from primer_tf.mesh import runtime
 
     runtime.install()
