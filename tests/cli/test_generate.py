@@ -1,7 +1,6 @@
 """`primer generate`: samplers and lengths, stop texts, JSON, streaming, and the folder of a run."""
 
 import io
-import itertools
 import json
 import shutil
 import sys
@@ -12,20 +11,42 @@ from primer_tf.cli import main
 from primer_tf.cli.load import load
 from primer_tf.errors import UserError
 from primer_tf.models.completer import Completer
+from primer_tf.training.callbacks.stop_at_signal import StopAtSignal
 from primer_tf.training.record import preset_of_run
 from tests.cli.tiny_runs import check
 from tests.pseudo_terminal import run_on_terminal
 
 
 @pytest.fixture(scope="module")
-def run(small_preset, tmp_path_factory):
-    """The folder of a run that has learned to count."""
-    folder = tmp_path_factory.mktemp("count")
+def learned(small_preset, tmp_path_factory):
+    """The folder of a run that has learned to count, and what was in it at each evaluation."""
+    folder, found = tmp_path_factory.mktemp("count"), []
     (folder / "digits.txt").write_text("0123456789" * 400)
-    arguments = ["train", "--preset", small_preset, "--data", folder, "--output", folder / "run"]
+    run = folder / "run"
+
+    def on_epoch_end(self, epoch, logs=None):
+        picture = (run / "learning_curve.png").read_bytes()
+        found.append((load(str(run)).count_params(), picture))
+
+    arguments = ["train", "--preset", small_preset, "--data", folder, "--output", run]
     arguments += ["--steps", 50, "--interval", 25, "--sequence_length", 16]
-    assert main(list(map(str, arguments))) == 0
-    return folder / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StopAtSignal, "on_epoch_end", on_epoch_end)
+        assert main(list(map(str, arguments))) == 0
+    return run, found
+
+
+@pytest.fixture
+def run(learned):
+    return learned[0]
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Short texts of a tiny model come sooner without compilation."""
+    monkeypatch.setattr(
+        "primer_tf.models.stepwise_generation._compiled", lambda model, function: function
+    )
 
 
 @pytest.fixture
@@ -57,7 +78,7 @@ def test_greedy_texts_with_a_stop_text(run, generate):
     ]
 
 
-def test_samples_follow_the_seed(small_preset, generate, monkeypatch):
+def test_samples_follow_the_seed(small_preset, generate, uncompiled, monkeypatch):
     monkeypatch.setattr("primer_tf.cli.generate.BATCH_SIZE", 2)
     monkeypatch.setattr(sys, "stdin", io.StringIO("In\n\nGod said\n"))
     options = ["--prompt", "And", "--samples", 2, "--json", "--top_k", 0]
@@ -70,7 +91,8 @@ def test_samples_follow_the_seed(small_preset, generate, monkeypatch):
     assert again == answers[:2] and other != again
 
 
-def test_a_terminal_gets_the_same_text_as_it_grows(small_preset, generate, monkeypatch):
+def test_a_terminal_gets_the_same_text(small_preset, generate, uncompiled, monkeypatch):
+    """As it grows."""
     monkeypatch.setattr("primer_tf.models.stepwise_generation.SECONDS", 0.0)
     options = ["--prompt", "And", "--top_k", 0, "--temperature", 2, "--max_new_tokens", 30]
     piped = generate(small_preset, *options)
@@ -221,17 +243,16 @@ def test_commands_take_the_folder_of_a_run(run, capsys, monkeypatch):
     for arguments in (
         ["evaluate", str(run), "--data", digits],
         ["export", str(run), "serving"],
-        ["generate", str(run), "--prompt", "0", "--max_new_tokens", "1"],
     ):
         assert main(arguments) == 0
         assert f"primer: {run} is a run; loading {run}/best\n" in capsys.readouterr().err
     assert loaded
 
 
-def test_training_goes_on_from_the_best_preset_of_a_run(run, tmp_path, capsys):
-    arguments = ["train", "--preset", run, "--data", run.parent / "digits.txt", "--steps", 1]
-    assert main([*map(str, arguments), "--sequence_length", "16", "--output", str(tmp_path)]) == 0
-    assert f"The optimizer of {run}/best goes on from step 50." in capsys.readouterr().out
+def test_training_takes_the_folder_of_a_run(run, tmp_path, capsys):
+    arguments = ["train", "--preset", run, "--data", run.parent, "--output", tmp_path / "out"]
+    status = main([*map(str, arguments), "--sequence_length", "65"])
+    check(capsys, status, "sequence_length 65", f"{run}/best", "64 tokens")
 
 
 def test_the_preset_of_a_run(run, tmp_path, capsys):
@@ -246,19 +267,6 @@ def test_the_preset_of_a_run(run, tmp_path, capsys):
         assert preset_of_run(preset) == preset
 
 
-def test_presets_and_the_curve_are_there_while_the_run_goes_on(run, tmp_path, monkeypatch):
-    """At each evaluation the command can generate from the folder."""
-    from primer_tf.training.callbacks.stop_at_signal import StopAtSignal
-
-    found = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        curve = (tmp_path / "run" / "learning_curve.png").stat().st_mtime_ns
-        found.append((load(str(tmp_path / "run")).count_params(), curve))
-
-    monkeypatch.setattr(StopAtSignal, "on_epoch_end", on_epoch_end)
-    arguments = ["train", "--preset", run / "preset", "--data", run.parent / "digits.txt"]
-    arguments += ["--output", tmp_path / "run", "--steps", 2, "--interval", 1]
-    assert main(list(map(str, [*arguments, "--sequence_length", 16]))) == 0
-    assert [size for size, _ in found] == [3144, 3144]
-    assert all(a < b for (_, a), (_, b) in itertools.pairwise(found))
+def test_presets_and_the_curve_are_there_while_the_run_goes_on(learned):
+    (first, early), (second, late) = learned[1]
+    assert first == second == 3144 and early != late

@@ -80,7 +80,7 @@ def cut(text, stops):
         ("aaab", ["aab"], "a"),
         ("abc", ["abc", "b"], "a"),
         ("abc", ["bc", "abc"], ""),
-        ("light: and there", [" and", "n"], "light: a"),
+        ("and the light", [" the", "h"], "and t"),  # ` the` is one token
         ("light", ["l"], ""),
         ("light", ["t."], "light"),
         (f"x{SMILE}y", [SMILE], "x"),
@@ -101,7 +101,7 @@ def test_stop_texts_of_any_kind(detokenizer):
     chance = random.Random(2)
     prompt = ids_of(detokenizer, "ab")
     letters = {letter: ids_of(detokenizer, f"a{letter}")[-1] for letter in "ab"}
-    for _ in range(1000):
+    for _ in range(300):
         text = "".join(chance.choice("ab") for _ in range(12))
         stops = [
             "".join(chance.choice("ab") for _ in range(n)) for n in chance.choices((2, 4), k=2)

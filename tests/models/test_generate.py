@@ -111,10 +111,7 @@ def test_compiled_generation_is_the_same(model):
 
 
 @one_cache
-@pytest.mark.parametrize(
-    "name, seconds",
-    [("greedy", 0.1), ("top_k", 0.0), ("top_p", 0.1), ("random", 0.0), ("beam", 0.1)],
-)
+@pytest.mark.parametrize("name, seconds", [("greedy", 0.1), ("top_k", 0.0), ("beam", 0.1)])
 def test_stepwise_generation_is_the_same(model, preprocessor, monkeypatch, name, seconds):
     """Token by token it hands out what `generate` draws with the same seed."""
     from primer_tf.models import stepwise_generation

@@ -1,7 +1,10 @@
 """The callbacks of a run: what they measure, write, show and stop."""
 
+import contextlib
 import csv
 import math
+import signal
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -14,9 +17,11 @@ from primer_tf.training.callbacks.csv_history import COLUMNS, CSVHistory
 from primer_tf.training.callbacks.learning_curve import LearningCurve
 from primer_tf.training.callbacks.save_checkpoint import SaveCheckpoint
 from primer_tf.training.callbacks.stop_at_divergence import StopAtDivergence
+from primer_tf.training.callbacks.stop_at_signal import StopAtSignal
 from primer_tf.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from primer_tf.training.callbacks.validation import Validation
 from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.pending_signal import TrainingInterrupted
 
 
 def validation(*losses, step=0):
@@ -170,6 +175,41 @@ def test_save_checkpoint(fit, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     fit([validation(1.0, step=4), SaveCheckpoint(checkpoints)])
     assert checkpoints.steps() == [7, 10]
+
+
+@pytest.mark.parametrize(
+    "signal_at, stops_at, saved",
+    [
+        (1, 1, [1]),  # Epochs have three steps, and the run has six.
+        (3, 3, []),  # `SaveCheckpoint` and `SavePresets` save at the end of the epoch.
+        (5, 5, [5]),
+        (6, None, []),
+    ],
+)
+def test_a_signal(fit, tmp_path, signal_at, stops_at, saved):
+    """It ends the run after its step, with what an epoch that is not over needs to go on."""
+    pending, checkpoints = SimpleNamespace(number=None), Checkpoints(tmp_path)
+    presets = SimpleNamespace(
+        output="my run", steps=[], save=lambda step: presets.steps.append(step)
+    )
+
+    class Signal(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if stop.step + 1 == signal_at:
+                pending.number = signal.SIGTERM
+
+    stop = StopAtSignal(pending, checkpoints, presets, interval=3, total_steps=6)
+    expected = contextlib.nullcontext()
+    if stops_at:
+        command = "\nprimer train --resume --output 'my run'$"
+        expected = pytest.raises(
+            TrainingInterrupted, match=f"^SIGTERM .* after step {stops_at} of 6; .*{command}"
+        )
+    with expected as error:
+        fit([Signal(), stop])
+    if stops_at:
+        assert error.value.number == 15
+    assert checkpoints.steps() == presets.steps == saved
 
 
 def test_rows_come_before_the_checkpoint(fit, tmp_path):

@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-import keras
+import h5py
 import numpy as np
 import pytest
 
@@ -48,9 +48,15 @@ def state(output, step=STEPS):
     with np.load(Path(output) / f"checkpoints/step_{step:08d}/variables.npz") as archive:
         arrays = {name: archive[name] for name in archive.files}
     for preset in ("preset", "best"):
-        for weight in PrimerCausalLM.from_preset(str(Path(output) / preset)).weights:
+        with h5py.File(Path(output) / preset / "model.weights.h5") as file:
             # By number: Keras counts the models of a process in their names.
-            arrays[f"{preset}/{len(arrays)}"] = keras.ops.convert_to_numpy(weight)
+            file.visititems(
+                lambda _, item: (
+                    arrays.update({f"preset/{len(arrays)}": item[()]})
+                    if isinstance(item, h5py.Dataset)
+                    else None
+                )
+            )
     rows = (Path(output) / "history.csv").read_text().splitlines()
     # All but the last column, which is the speed.
     arrays["history"] = np.array([row.split(",")[:-1] for row in rows])
@@ -160,6 +166,7 @@ def test_a_signal_inside_an_epoch(whole_epochs, tmp_path, capsys, monkeypatch):
     assert_same(state("my run"), expected)
 
 
+@pytest.mark.slow
 def test_a_signal_when_an_evaluation_is_due(whole_epochs, tmp_path):
     """The evaluation is made, as in a run without the signal."""
     arguments, expected = whole_epochs
