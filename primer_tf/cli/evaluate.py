@@ -4,6 +4,7 @@ import json
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
+from primer_tf.cli.load import HELP as OF_PRESET
 from primer_tf.cli.load import load
 
 HELP = "Evaluate a trained preset on a text."
@@ -11,7 +12,7 @@ HELP = "Evaluate a trained preset on a text."
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
-    parser.add_argument("preset", help="preset directory")
+    parser.add_argument("preset", help=OF_PRESET)
     options.add_field(parser, "data", required=True)
     parser.add_argument(
         "--split",

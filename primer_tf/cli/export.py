@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
+from primer_tf.cli.load import HELP as OF_PRESET
 from primer_tf.cli.load import load
 
 HELP = "Write a SavedModel for TensorFlow Serving."
@@ -10,7 +11,7 @@ HELP = "Write a SavedModel for TensorFlow Serving."
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
-    parser.add_argument("preset", help="preset directory")
+    parser.add_argument("preset", help=OF_PRESET)
     parser.add_argument("directory", help="folder of the versions")
     options.add_sampling(parser)
 

@@ -24,13 +24,16 @@ with PendingSignal(lambda: print("first", flush=True)) as pending:
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_a_busy_process(first, second):
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(first)
-    assert process.stdout.readline() == "first\n", "it is noticed at once, too"
-    process.send_signal(second)
-    assert process.wait(20) == 128 + second
-    process.stdout.close()
+    command = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(first)
+            assert process.stdout.readline() == "first\n", "it is noticed at once, too"
+            process.send_signal(second)
+            assert process.wait(20) == 128 + second
+        finally:
+            process.kill()
 
 
 def test_the_first_signal_is_kept():

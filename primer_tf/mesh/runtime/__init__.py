@@ -1,9 +1,9 @@
 """Lets T5 and Mesh TensorFlow run, unmodified, on a TensorFlow that has no Estimator.
 
 `install()` supplies the modules that current TensorFlow has dropped (`modules`), repairs known
-faults of T5 and Mesh TensorFlow as they are imported (`repairs`), lets gin find the files of the
-user, of T5 and of this package (`gin_files`), and reports misspelled macros (`macros`). The
-Estimator itself is in `estimator`. Parts that TensorFlow still has are left alone.
+faults of T5 and Mesh TensorFlow as they are imported (`repairs`), and lets gin find the files of
+the user, of T5 and of this package (`gin_files`). The Estimator itself is in `estimator`. Parts
+that TensorFlow still has are left alone.
 """
 
 _installed = False
@@ -15,12 +15,11 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    from primer_tf.mesh.runtime import gin_files, macros, modules, repairs
+    from primer_tf.mesh.runtime import gin_files, modules, repairs
 
     if modules.supply():
         repairs.apply_on_import()
     gin_files.search()
-    macros.check_when_read()
     _warn_of_nightly_builds()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from primer_tf.errors import UserError
 from primer_tf.literal_paths import as_named, literal
-from primer_tf.mesh.runtime import checkpoints
+from primer_tf.mesh.runtime import checkpoints, macros
 
 
 def one_line_errors(main: Callable) -> Callable:
@@ -21,7 +21,8 @@ def one_line_errors(main: Callable) -> Callable:
         try:
             check_flags()
             prepare()
-            return main(argv)
+            with macros.checked():
+                return main(argv)
         except Exception as error:
             line = explain(error)
             if line is None or os.environ.get("PRIMER_TF_TRACEBACK"):
