@@ -31,10 +31,9 @@ def test_commands_have_the_options_of_the_command_line(page, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for block in of_language(page, "sh"):
         for line in block.code.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["primer"]:
+            if line.startswith("primer "):
                 try:
-                    build_parser().parse_args(words[1:])
+                    build_parser().parse_args(shlex.split(line, comments=True)[1:])
                 except SystemExit as end:
                     assert not end.code, f"{page.name}:{block.line}: {line}"
 
