@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
+GUIDES = README.parent / "docs" / "guides"
 
 
 def code_blocks(page=README):
@@ -28,9 +29,9 @@ def code_blocks(page=README):
 
 
 def substitute(code, replacements):
-    """Returns code with some texts replaced; fails if README.md no longer has one of them."""
+    """Returns code with some texts replaced; fails if the page no longer has one of them."""
     for old, new in replacements.items():
-        assert old in code, f"README.md no longer contains {old!r}"
+        assert old in code, f"the page no longer contains {old!r}"
         code = code.replace(old, str(new))
     return code
 

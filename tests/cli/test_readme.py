@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from primer_tf.cli import main
-from tests.readme import README, code_blocks, commands, substitute
+from tests.readme import GUIDES, README, code_blocks, commands, substitute
 
 MAKEFILE = README.parent / "Makefile"
 
@@ -63,12 +63,16 @@ def test_make_targets():
 
 
 def test_every_block_is_run():
-    """Here, by the T5 side's tests, or by continuous integration (the two commands)."""
+    """Here, or by continuous integration (the two commands), or by the tests of installations."""
     blocks = {heading: len(found) for heading, found in code_blocks().items()}
-    assert blocks.pop("Two commands") == 1
-    assert blocks.pop("In Keras") == 2
-    assert blocks.pop("One model, two engines") == 2  # tests/convert/test_readme_conversion.py
-    assert set(blocks) == {"In the T5 codebase"}
+    assert blocks == {"Install": 1, "Two commands": 1, "In Keras": 2}
+
+
+def test_every_indented_block_of_the_guides_is_run():
+    """By `tests/mesh/test_install.py` and `tests/convert/test_guide.py`; the others have fences."""
+    pages = [path for path in GUIDES.glob("*.md") if "```" not in path.read_text(encoding="utf-8")]
+    counts = {path.name: sum(map(len, code_blocks(path).values())) for path in pages}
+    assert counts == {"t5.md": 4, "two_engines.md": 2}
 
 
 def test_layers_that_stand_alone():

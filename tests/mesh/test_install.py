@@ -1,4 +1,4 @@
-"""README.md's install command and T5 commands work in new virtual environments."""
+"""The install command and the commands of the guide to T5 work in new virtual environments."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from tests import readme
 
 CHECKOUT = Path(__file__).parents[2]
-BLOCKS = readme.code_blocks()["In the T5 codebase"]
+BLOCKS = readme.code_blocks(readme.GUIDES / "t5.md")["In the T5 codebase"]
 INSTALL, VOCABULARY, TRAIN, RUNS = BLOCKS
 PACKAGE = '"primer_tf[t5,demo]"'
 

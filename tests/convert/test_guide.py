@@ -1,4 +1,4 @@
-"""README.md's commands for conversion between the engines work as described."""
+"""The guide's commands for conversion between the engines work as described."""
 
 import re
 import shutil
@@ -8,9 +8,9 @@ import numpy as np
 
 from primer_tf.cli import main
 from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
-from tests.readme import code_blocks, commands, substitute
+from tests.readme import GUIDES, code_blocks, commands, substitute
 
-BLOCKS = code_blocks()["One model, two engines"]
+BLOCKS = code_blocks(GUIDES / "two_engines.md")["One model, two engines"]
 
 
 def test_python():
