@@ -27,6 +27,10 @@ class T5Adafactor(keras.optimizers.Adafactor):
     Half-precision weights have moments and updates in float32, as in Mesh TensorFlow, because
     float16 cannot represent `epsilon_1` and the squares of small gradients.
 
+    A weight that starts at zero, such as the second matrix of LoRA, counts as one with a root mean
+    square of `epsilon_2`. With T5's learning rate and the default of 0.001, its steps are 1e-5,
+    which is too little to train LoRA; `epsilon_2=0.1` makes them 1e-3.
+
     Args:
         learning_rate: Number or schedule, relative to the root mean square of each weight. Defaults
             to 0.01.
