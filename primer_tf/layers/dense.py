@@ -52,6 +52,14 @@ class Dense(LayerMixin, keras.layers.Dense):
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the weights. Those of LoRA then add nothing, and can be trained."""
+        first = ops.convert_to_numpy(self.lora_kernel_a) if self.lora_enabled else None
+        super().load_own_variables(store)
+        if first is not None:
+            # Keras makes both matrices zero, where neither has a gradient.
+            self.lora_kernel_a.assign(first)
+
     def quantize(
         self, mode: str | None = None, type_check: bool = True, config: Any = None
     ) -> None:

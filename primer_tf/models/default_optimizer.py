@@ -17,5 +17,5 @@ def default_optimizer(backbone: keras.Model) -> keras.optimizers.Optimizer:
         backbone: A `PrimerBackbone`.
     """
     if any(getattr(layer, "lora_enabled", False) for layer in flatten_layers(backbone)):
-        return keras.optimizers.AdamW(learning_rate=5e-3, weight_decay=0.01)
+        return keras.optimizers.AdamW(learning_rate=3e-3, weight_decay=0.01)
     return T5Adafactor(RsqrtSchedule())

@@ -187,3 +187,12 @@ def test_the_default_optimizer_is_kept_where_lora_is_not():
     model.backbone.token_embedding.trainable = False
     model.fit(INPUTS, IDS, verbose=0)
     assert type(model.optimizer) is T5Adafactor and int(model.optimizer.iterations) == 2
+
+
+def test_lora_learns_after_weights_are_loaded(tmp_path):
+    model = make_model("primer_ez", None, num_layers=1)
+    model.backbone.enable_lora(4)
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.load_weights(tmp_path / "model.weights.h5")
+    losses = model.fit(INPUTS, IDS, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] - 0.01
