@@ -47,7 +47,7 @@ BOUNDS = {
     "logits": 1e-4,
     "loss": 1e-4,
     "gradients": 1e-4,
-    # All rows agree to 1e-14, except those with GELU, of which TensorFlow keeps a constant in float32.
+    # Rows agree to 1e-14, except those with GELU, of which TensorFlow keeps a constant in float32.
     "logits64": 1e-8,
     "gradients64": 1e-8,
     "losses64": 1e-8,
