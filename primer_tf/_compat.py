@@ -9,6 +9,10 @@ Subclasses also use private attributes of the classes that they derive from:
   `_warn_if_trainable_state_changed`, to silence it (`models/compiled_functions.py`).
 - `keras.optimizers.Adafactor`: `_trainable_variables`, `_iterations`, `_learning_rate`,
   `_get_variable_index` and `_rms`, to change its rules (`optimizers/t5_adafactor.py`).
+- `keras.layers.MultiHeadAttention`: `_query_dense`, `_key_dense` and `_value_dense`, to convolve
+  what they return (`drop_in/convolved_projections.py`).
+- `keras_hub.layers.TransformerDecoder`: `_self_attention_layer` and
+  `_feedforward_intermediate_dense`, to change them (`drop_in/decoders.py`).
 - `keras_hub.models.CausalLM`: `_normalize_generate_inputs`, to check token ids
   (`models/cached_generation.py`).
 - `keras_hub.tokenizers.SentencePieceTokenizer`: `_sentence_piece`, `_set_proto_tf`,
@@ -18,6 +22,8 @@ Subclasses also use private attributes of the classes that they derive from:
 Ruff forbids private names everywhere else.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +34,12 @@ from keras.src.losses.loss import scale_loss_for_distribution, squeeze_or_expand
 from keras.src.trainers.trainer import model_supports_jit
 
 if TYPE_CHECKING:
+    from keras_hub.src.models.gemma.gemma_attention import CachedGemmaAttention
+    from keras_hub.src.models.gemma.gemma_decoder_block import GemmaDecoderBlock
+    from keras_hub.src.models.llama.llama_attention import LlamaAttention
+    from keras_hub.src.models.llama.llama_decoder import LlamaTransformerDecoder
+    from keras_hub.src.models.mistral.mistral_attention import CachedMistralAttention
+    from keras_hub.src.models.mistral.mistral_transformer_decoder import MistralTransformerDecoder
     from keras_hub.src.utils.preset_utils import (
         CONFIG_FILE,
         PREPROCESSOR_CONFIG_FILE,
@@ -51,6 +63,7 @@ __all__ = [
     # XLA must not compile generation where Keras would not let it compile training.
     "model_supports_jit",
     "flatten_layers",
+    "open_for_weights",
     "forget_uninitialized_variables",
     "in_xla_context",
     "trained_variables",
@@ -62,11 +75,30 @@ __all__ = [
     "TOKENIZER_CONFIG_FILE",
     "check_file_exists",
     "load_json",
+    # The layers of KerasHub's models that get convolutions.
+    "CachedGemmaAttention",
+    "CachedMistralAttention",
+    "GemmaDecoderBlock",
+    "LlamaAttention",
+    "LlamaTransformerDecoder",
+    "MistralTransformerDecoder",
 ]
+
+# Modules of `keras_hub.src.models`.
+_MODEL_LAYERS = {
+    "CachedGemmaAttention": "gemma.gemma_attention",
+    "CachedMistralAttention": "mistral.mistral_attention",
+    "GemmaDecoderBlock": "gemma.gemma_decoder_block",
+    "LlamaAttention": "llama.llama_attention",
+    "LlamaTransformerDecoder": "llama.llama_decoder",
+    "MistralTransformerDecoder": "mistral.mistral_transformer_decoder",
+}
 
 
 def __getattr__(name: str) -> Any:
     # KerasHub is imported when one of its names is asked for: layers do without it.
+    if name in _MODEL_LAYERS:
+        return getattr(import_module(f"keras_hub.src.models.{_MODEL_LAYERS[name]}"), name)
     if name in __all__:
         return getattr(import_module("keras_hub.src.utils.preset_utils"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -75,6 +107,17 @@ def __getattr__(name: str) -> Any:
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a layer or model and all layers inside it, at any depth."""
     return layer._flatten_layers()
+
+
+@contextmanager
+def open_for_weights(layer: keras.layers.Layer) -> Iterator[None]:
+    """Lets a block add sublayers to a layer that is built, under the layer's path."""
+    layer._tracker.unlock()
+    try:
+        with layer._open_name_scope():
+            yield
+    finally:
+        layer._tracker.lock()
 
 
 def trained_variables(optimizer: Any) -> list[keras.Variable] | None:
