@@ -21,6 +21,9 @@ def squared_relu(x: Tensor) -> Tensor:
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers import squared_relu
     >>> keras.ops.convert_to_numpy(squared_relu(np.array([-2.0, 3.0]))).tolist()
     [0.0, 9.0]
     """
@@ -39,6 +42,9 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers import gelu_tanh
     >>> keras.ops.convert_to_numpy(gelu_tanh(np.array([-1.0, 1.0]))).round(2).tolist()
     [-0.16, 0.84]
     """

@@ -46,6 +46,9 @@ class CausalDepthwiseConv1D(StandaloneLayer, Layer):
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers import CausalDepthwiseConv1D
     >>> layer = CausalDepthwiseConv1D(kernel_size=3)
     >>> y = layer(np.ones((1, 4, 8), "float32"))
     >>> print(keras.ops.convert_to_numpy(y)[0, :, 0].round(3))

@@ -56,6 +56,8 @@ class CausalSelfAttention(PositionMixingLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import CausalSelfAttention
     >>> layer = CausalSelfAttention(num_heads=2)
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

@@ -42,6 +42,8 @@ class CausalSeparableConv1D(StandaloneLayer, Layer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import CausalSeparableConv1D
     >>> layer = CausalSeparableConv1D(filters=8, kernel_size=3)
     >>> tuple(layer(np.ones((2, 5, 4), "float32")).shape)
     (2, 5, 8)

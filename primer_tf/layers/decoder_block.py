@@ -38,6 +38,8 @@ class DecoderBlock(StandaloneLayer, DecoderLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import DecoderBlock, FeedForward, ResidualSublayer
     >>> block = DecoderBlock([ResidualSublayer(FeedForward(16))])
     >>> tuple(block(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

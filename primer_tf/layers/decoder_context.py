@@ -28,6 +28,8 @@ class DecoderContext:
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import CausalSelfAttention, DecoderContext
     >>> layer = CausalSelfAttention(num_heads=2)
     >>> context = DecoderContext(padding_mask=np.ones((2, 5), "bool"))
     >>> tuple(layer(np.ones((2, 5, 8), "float32"), context=context).shape)

@@ -23,6 +23,8 @@ class DecoderLayer(Layer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import DecoderLayer, ResidualSublayer
     >>> class Doubling(DecoderLayer):
     ...     def call(self, x, context=None):
     ...         return 2 * x
@@ -82,6 +84,9 @@ class PositionMixingLayer(StandaloneLayer, DecoderLayer):
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers import PositionMixingLayer
     >>> class RunningSum(PositionMixingLayer):
     ...     def mix(self, x, context, training=None):
     ...         return keras.ops.cumsum(x, axis=1), None

@@ -58,6 +58,8 @@ class DecoderStack(StandaloneLayer, DecoderLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import DecoderStack, FeedForward, MultiDConvHeadAttention
     >>> block = [MultiDConvHeadAttention(num_heads=2), FeedForward(16)]
     >>> stack = DecoderStack(block, num_blocks=2)
     >>> tuple(stack(np.ones((2, 5, 8), "float32")).shape)

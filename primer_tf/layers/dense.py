@@ -23,6 +23,8 @@ class Dense(LayerMixin, keras.layers.Dense):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers.dense import Dense
     >>> layer = Dense(16)
     >>> layer.build((None, None, 8))
     >>> layer.quantize("int8")

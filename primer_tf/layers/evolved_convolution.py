@@ -48,6 +48,8 @@ class EvolvedConvolution(PositionMixingLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import EvolvedConvolution
     >>> layer = EvolvedConvolution()
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

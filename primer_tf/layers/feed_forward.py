@@ -44,6 +44,8 @@ class FeedForward(DecoderLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import FeedForward, squared_relu
     >>> layer = FeedForward(16, activation="squared_relu")
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

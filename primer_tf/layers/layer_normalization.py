@@ -25,6 +25,9 @@ class LayerNormalization(LayerMixin, keras.layers.LayerNormalization):
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers.layer_normalization import LayerNormalization
     >>> y = LayerNormalization()(np.array([[1.0, 3.0]], "float32"))
     >>> keras.ops.convert_to_numpy(y).round(3).tolist()
     [[-1.0, 1.0]]

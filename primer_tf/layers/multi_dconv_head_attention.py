@@ -34,6 +34,8 @@ class MultiDConvHeadAttention(CausalSelfAttention):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import MultiDConvHeadAttention
     >>> layer = MultiDConvHeadAttention(num_heads=2)
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

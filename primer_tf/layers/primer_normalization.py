@@ -30,6 +30,9 @@ class PrimerNormalization(Layer):
 
     Example:
 
+    >>> import keras
+    >>> import numpy as np
+    >>> from primer_tf.layers import PrimerNormalization
     >>> y = PrimerNormalization()(np.array([[1.0, 3.0]], "float32"))
     >>> keras.ops.convert_to_numpy(y).round(3).tolist()
     [[-1.0, 1.0]]

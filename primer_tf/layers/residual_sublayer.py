@@ -47,6 +47,8 @@ class ResidualSublayer(PositionMixingLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import FeedForward, ResidualSublayer
     >>> layer = ResidualSublayer(FeedForward(16), normalization="rms")
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

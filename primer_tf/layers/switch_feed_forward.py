@@ -79,6 +79,8 @@ class SwitchFeedForward(PositionMixingLayer):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import SwitchFeedForward
     >>> layer = SwitchFeedForward(16, num_experts=4)
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

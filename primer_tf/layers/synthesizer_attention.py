@@ -38,6 +38,8 @@ class SynthesizerAttention(CausalSelfAttention):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.layers import SynthesizerAttention
     >>> layer = SynthesizerAttention(num_heads=2, max_length=16)
     >>> tuple(layer(np.ones((2, 5, 8), "float32")).shape)
     (2, 5, 8)

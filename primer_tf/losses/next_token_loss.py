@@ -42,6 +42,8 @@ class NextTokenLoss(keras.losses.Loss):
 
     Example:
 
+    >>> import keras
+    >>> from primer_tf.losses import NextTokenLoss
     >>> loss = NextTokenLoss()
     >>> labels, logits = keras.ops.zeros((2, 5), "int32"), keras.ops.zeros((2, 5, 100))
     >>> round(float(loss(labels, logits)), 4)  # log(100)

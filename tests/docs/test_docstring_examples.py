@@ -21,7 +21,9 @@ def public_objects():
     return {name: getattr(module, name) for module in modules for name in module.__all__}
 
 
-# What an example may use without importing it.
+# Examples of these packages import all that they use.
+SELF_CONTAINED = ("primer_tf.layers", "primer_tf.losses")
+# What an example of the others may use without importing it.
 NAMES = {
     **public_objects(),
     "keras": keras,
@@ -40,7 +42,10 @@ def find_examples():
             if ">>>" in path.read_text(encoding="utf-8"):
                 parts = path.relative_to(folder).with_suffix("").parts
                 module = import_module(".".join((package, *parts)).removesuffix(".__init__"))
-                tests = finder.find(module, module.__name__, extraglobs=NAMES)
+                names = {"extraglobs": NAMES}
+                if module.__name__.startswith(SELF_CONTAINED):
+                    names = {"globs": {}}
+                tests = finder.find(module, module.__name__, **names)
                 found |= {test.name: test for test in tests if test.examples}
     return found
 
