@@ -79,15 +79,18 @@ class PrimerEZ(BackboneBase):
             convolution.trainable = True
 
     def save_lora_weights(self, filepath: StrPath) -> None:
-        """Saves the weights that LoRA trains: its factors and the convolutions.
+        """Saves the weights that are trained with LoRA.
+
+        These are its factors, the convolutions, and biases, which KerasHub trains but does not
+        save.
 
         Args:
             filepath: File to write; its name ends in `.lora.h5`.
         """
         super().save_lora_weights(filepath)
         with h5py.File(filepath, "r+") as file:
-            for i, tap in enumerate(self._taps()):
-                file[f"convolutions/{i}"] = keras.ops.convert_to_numpy(tap)
+            for i, weight in enumerate(self._trained_beside_factors()):
+                file[f"beside_factors/{i}"] = keras.ops.convert_to_numpy(weight)
 
     def load_lora_weights(self, filepath: StrPath) -> None:
         """Loads what `save_lora_weights` has saved.
@@ -97,30 +100,40 @@ class PrimerEZ(BackboneBase):
         """
         super().load_lora_weights(filepath)
         with h5py.File(filepath, "r") as file:
-            for i, tap in enumerate(self._taps()):
-                tap.assign(file[f"convolutions/{i}"][()])
+            for i, weight in enumerate(self._trained_beside_factors()):
+                weight.assign(file[f"beside_factors/{i}"][()])
 
-    def _taps(self) -> list[keras.Variable]:
-        return [tap for convolution in self.convolutions() for tap in convolution.taps]
+    def _trained_beside_factors(self) -> list[keras.Variable]:
+        return [weight for weight in self.trainable_weights if "lora" not in weight.name]
 
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
         activation = self.activation
         return {
-            **full_config(self, super().get_config()),
+            **with_tied_embeddings(self, super().get_config()),
             "kernel_size": self.kernel_size,
             "activation": None if activation is None else activations.serialize(activation),
         }
 
 
-def full_config(backbone: keras_hub.models.Backbone, config: Config) -> Config:
-    """Returns the config of a backbone with what KerasHub's `get_config` leaves out.
+def full_config(backbone: keras_hub.models.Backbone) -> Config:
+    """Returns the config of a backbone of KerasHub, complete.
+
+    Args:
+        backbone: A backbone.
+    """
+    return with_tied_embeddings(backbone, backbone.get_config())
+
+
+def with_tied_embeddings(backbone: keras_hub.models.Backbone, config: Config) -> Config:
+    """Returns a config with what KerasHub's `get_config` leaves out.
+
+    Llama 3.2 ties its embeddings, which KerasHub 0.32 does not write.
 
     Args:
         backbone: A backbone.
         config: What KerasHub's `get_config` returned for it.
     """
-    # Llama 3.2 ties its embeddings; KerasHub 0.32 does not write it.
     tied = getattr(backbone, "tie_word_embeddings", None)
     return config if tied is None else {**config, "tie_word_embeddings": tied}
 

@@ -12,7 +12,7 @@ from primer_tf.types import Activation
 Model = TypeVar("Model", keras_hub.models.Backbone, keras_hub.models.CausalLM)
 
 # Our causal LM for each backbone of KerasHub.
-FAMILIES: dict[type, type] = {
+FAMILIES: dict[type, type[keras_hub.models.CausalLM]] = {
     keras_hub.models.GPT2Backbone: causal_lms.PrimerGPT2CausalLM,
     keras_hub.models.OPTBackbone: causal_lms.PrimerOPTCausalLM,
     keras_hub.models.LlamaBackbone: causal_lms.PrimerLlamaCausalLM,
@@ -59,9 +59,8 @@ def primer_ez(
     """
     backbone = model if isinstance(model, keras_hub.models.Backbone) else _backbone_of(model)
     causal_lm = _family_of(backbone)
-    config = full_config(backbone, backbone.get_config())
     new = causal_lm.backbone_cls.from_config(
-        {**config, "kernel_size": kernel_size, "activation": activation}
+        {**full_config(backbone), "kernel_size": kernel_size, "activation": activation}
     )
     if backbone is model:
         return new
@@ -125,7 +124,7 @@ def _backbone_of(model: keras_hub.models.CausalLM) -> keras_hub.models.Backbone:
     return backbone
 
 
-def _family_of(backbone: keras_hub.models.Backbone) -> type:
+def _family_of(backbone: keras_hub.models.Backbone) -> type[keras_hub.models.CausalLM]:
     if isinstance(backbone, PrimerEZ):
         raise UserError(f"{type(backbone).__name__} has convolutions already.")
     if type(backbone) not in FAMILIES:

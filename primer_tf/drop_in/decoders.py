@@ -22,7 +22,7 @@ from primer_tf.drop_in.cached_attention import (
 )
 from primer_tf.drop_in.convolved_projections import check_kernel_size
 from primer_tf.layers import activations
-from primer_tf.types import Activation, Config, Initializer, Tensor
+from primer_tf.types import Activation, Config, Initializer, Shape, Tensor
 
 if TYPE_CHECKING:
     # Type checkers see what the mixin finds in the class that it is mixed into.
@@ -155,6 +155,12 @@ class TransformerDecoder(ConvolvedDecoder, keras_hub.layers.TransformerDecoder):
         )
         if shapes[0]:
             self.build(*shapes)
+
+    def build(
+        self, decoder_sequence_shape: Shape, encoder_sequence_shape: Shape | None = None
+    ) -> None:
+        """Creates KerasHub's weights and the convolutions."""
+        super().build(decoder_sequence_shape, encoder_sequence_shape)
 
     def _set_activation(self, activation: Callable[[Tensor], Tensor]) -> None:
         self.activation = self._feedforward_intermediate_dense.activation = activation
