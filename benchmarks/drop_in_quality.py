@@ -31,6 +31,7 @@ def train(family, primer, seed):
         "length": 32 if arguments.smoke else 128,
         "steps": arguments.steps,
         "interval": arguments.steps // 6,
+        "documents": 1 if arguments.smoke else None,
     }
     candidate = Candidate(f"{family}, seed {seed}", "drop_in", "learn", settings)
     candidate.close()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from primer_tf import (
         convert,
         data,
+        drop_in,
         evaluation,
         export,
         gin_config,
@@ -43,6 +44,7 @@ __all__ = [
     "PrimerTokenizer",
     "convert",
     "data",
+    "drop_in",
     "evaluation",
     "export",
     "from_gin",

@@ -10,9 +10,11 @@ Subclasses also use private attributes of the classes that they derive from:
 - `keras.optimizers.Adafactor`: `_trainable_variables`, `_iterations`, `_learning_rate`,
   `_get_variable_index` and `_rms`, to change its rules (`optimizers/t5_adafactor.py`).
 - `keras.layers.MultiHeadAttention`: `_query_dense`, `_key_dense` and `_value_dense`, to convolve
-  what they return (`drop_in/convolved_projections.py`).
+  what they return (`drop_in/convolved_projections.py`). Keras' `GroupQueryAttention` and the
+  attention of Llama and Mistral below have them, too.
 - `keras_hub.layers.TransformerDecoder`: `_self_attention_layer` and
   `_feedforward_intermediate_dense`, to change them (`drop_in/decoders.py`).
+- `GemmaDecoderBlock`: `_compute_attention_mask`, to call it with another activation (same file).
 - `keras_hub.models.CausalLM`: `_normalize_generate_inputs`, to check token ids
   (`models/cached_generation.py`).
 - `keras_hub.tokenizers.SentencePieceTokenizer`: `_sentence_piece`, `_set_proto_tf`,

@@ -80,8 +80,15 @@ def test_private_attributes_of_base_classes(vocabulary):
     optimizer.build([keras.Variable(1.0)])
     model.compile(optimizer)
     tokenizer = keras_hub.tokenizers.SentencePieceTokenizer(vocabulary)
+    attention = keras.layers.MultiHeadAttention(2, 2)
+    decoder = keras_hub.layers.TransformerDecoder(4, 2)
+    for layer in (attention, decoder):
+        layer.build((1, 2, 4), (1, 2, 4))
     owners = {
+        "GemmaDecoderBlock": _compat.GemmaDecoderBlock,
         "keras.Model": model,
+        "keras.layers.MultiHeadAttention": attention,
+        "keras_hub.layers.TransformerDecoder": decoder,
         "keras.optimizers.Adafactor": optimizer,
         "keras_hub.models.CausalLM": keras_hub.models.CausalLM,
         "keras_hub.tokenizers.SentencePieceTokenizer": tokenizer,
@@ -91,6 +98,17 @@ def test_private_attributes_of_base_classes(vocabulary):
         assert names and all(hasattr(owners[owner], name) for name in names), owner
         del owners[owner]
     assert not owners
+
+
+def test_weights_are_added_to_a_built_layer():
+    layer = keras.layers.Dense(2, name="outer")
+    layer.build((None, 3))
+    with _compat.open_for_weights(layer):
+        layer.inner = keras.layers.Dense(2, name="inner")
+        layer.inner.build((None, 2))
+    assert [w.path for w in layer.weights[2:]] == ["outer/inner/kernel", "outer/inner/bias"]
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.another = keras.layers.Dense(2)
 
 
 def test_models_that_xla_may_compile():

@@ -50,10 +50,11 @@ def generate(family, model, batch_size, prompt, new, primer=False):
     return keras_model.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
 
 
-def learn(family, primer, seed, model, batch_size, length, steps, interval):
+def learn(family, primer, seed, model, batch_size, length, steps, interval, documents=None):
     """Returns a function that trains on the demo text and returns the validation losses.
 
-    Its result maps each step, in every `interval`, to nats per token of the whole validation text.
+    Its result maps every step that `interval` divides to the nats per token of the validation text.
+    `documents` limits the number of documents of both texts.
     """
     import itertools
     import sys
@@ -64,7 +65,7 @@ def learn(family, primer, seed, model, batch_size, length, steps, interval):
     from primer_tf.tasks.text import load_split
 
     def run():
-        texts = {split: load_split("demo", split) for split in ("train", "validation")}
+        texts = {split: load_split("demo", split)[:documents] for split in ("train", "validation")}
         tokenizer = PrimerTokenizer(train_vocabulary(texts["train"], model["vocabulary_size"]))
         data = {
             split: TokenChunks.from_documents(documents, tokenizer, length)

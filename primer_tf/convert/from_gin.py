@@ -43,6 +43,7 @@ def from_gin(
 
     Example:
 
+    >>> import primer_tf
     >>> model = primer_tf.from_gin("models/medium_primer.gin", bindings=["num_layers = 6"])
     """
     names = [files] if isinstance(files, str | PathLike) else files

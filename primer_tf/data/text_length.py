@@ -14,6 +14,7 @@ class TextLength:
 
     Example:
 
+    >>> from primer_tf.data import TextLength
     >>> TextLength.of(["In the beginning", "God"])
     TextLength(num_bytes=19, num_words=4)
     """

@@ -35,6 +35,8 @@ class TokenChunks:
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.data import TokenChunks
     >>> chunks = TokenChunks(np.arange(3, 11), sequence_length=4)
     >>> inputs, targets, weights = next(chunks.evaluation_batches(batch_size=1))
     >>> inputs["token_ids"].tolist(), targets.tolist()

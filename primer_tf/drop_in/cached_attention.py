@@ -89,6 +89,7 @@ class CachedMultiHeadAttention(CachedConvolvedAttention, keras_hub.layers.Cached
 
     Example:
 
+    >>> import numpy as np
     >>> from primer_tf.drop_in import CachedMultiHeadAttention
     >>> layer = CachedMultiHeadAttention(num_heads=2, key_dim=4)
     >>> x, cache = np.ones((1, 1, 8), "float32"), np.zeros((1, 2, 6, 2, 4), "float32")

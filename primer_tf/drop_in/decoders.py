@@ -118,6 +118,7 @@ class TransformerDecoder(ConvolvedDecoder, keras_hub.layers.TransformerDecoder):
 
     Example:
 
+    >>> import numpy as np
     >>> from primer_tf.drop_in import TransformerDecoder
     >>> layer = TransformerDecoder(intermediate_dim=16, num_heads=2, normalize_first=True)
     >>> tuple(layer(np.ones((1, 5, 8), "float32")).shape)

@@ -89,6 +89,7 @@ class MultiHeadAttention(_KerasAttention, keras.layers.MultiHeadAttention):
 
     Example:
 
+    >>> import numpy as np
     >>> from primer_tf.drop_in import MultiHeadAttention
     >>> layer = MultiHeadAttention(num_heads=2, key_dim=4, kernel_size=3)
     >>> x = np.ones((1, 5, 8), "float32")
@@ -115,6 +116,7 @@ class GroupQueryAttention(_KerasAttention, keras.layers.GroupQueryAttention):
 
     Example:
 
+    >>> import numpy as np
     >>> from primer_tf.drop_in import GroupQueryAttention
     >>> layer = GroupQueryAttention(head_dim=4, num_query_heads=4, num_key_value_heads=2)
     >>> x = np.ones((1, 5, 8), "float32")

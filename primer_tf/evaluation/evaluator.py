@@ -37,6 +37,8 @@ class Evaluation:
 
     Example:
 
+    >>> from primer_tf.data import TextLength
+    >>> from primer_tf.evaluation import Evaluation
     >>> evaluation = Evaluation(1.0, 0.5, tokens=100, text=TextLength(num_bytes=400, num_words=80))
     >>> print(evaluation)
     loss 1.0000  perplexity 2.72 (word 3.49)  accuracy 0.5000  bits per byte 0.3607
@@ -97,6 +99,10 @@ class Evaluator:
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.data import TextLength, TokenChunks
+    >>> from primer_tf.evaluation import Evaluator
+    >>> from primer_tf.models import PrimerBackbone, PrimerCausalLM
     >>> backbone = PrimerBackbone(300, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)
     >>> chunks = TokenChunks(np.arange(3, 19), sequence_length=8)
     >>> text = TextLength(num_bytes=40, num_words=8)

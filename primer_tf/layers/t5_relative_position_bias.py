@@ -44,6 +44,8 @@ class T5RelativePositionBias(Layer):
 
     Example:
 
+    >>> import keras
+    >>> from primer_tf.layers import MultiDConvHeadAttention, T5RelativePositionBias
     >>> x = keras.Input((4, 8))
     >>> bias = T5RelativePositionBias(num_heads=2)(x)
     >>> bias.shape

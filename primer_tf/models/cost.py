@@ -52,6 +52,7 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
 
     Example:
 
+    >>> from primer_tf.models.cost import model_cost
     >>> model_cost({"num_layers": 12, "hidden_dim": 768, "num_heads": 12}).train_flops
     601528320
     """

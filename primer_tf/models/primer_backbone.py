@@ -87,6 +87,8 @@ class PrimerBackbone(Backbone):
 
     Example:
 
+    >>> import numpy as np
+    >>> from primer_tf.models import PrimerBackbone
     >>> backbone = PrimerBackbone.from_preset("tiny_primer_ez", num_layers=1)
     >>> ones = np.ones((1, 12), "int32")
     >>> tuple(backbone({"token_ids": ones, "padding_mask": ones}).shape)

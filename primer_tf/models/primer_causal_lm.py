@@ -82,6 +82,9 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
 
     Example:
 
+    >>> from primer_tf.data.vocabulary import train_vocabulary
+    >>> from primer_tf.models import PrimerBackbone, PrimerCausalLM
+    >>> from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
     >>> texts = ["In the beginning God created the heaven and the earth."]
     >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> backbone = PrimerBackbone(280, num_layers=1, hidden_dim=16, num_heads=2, head_dim=8)

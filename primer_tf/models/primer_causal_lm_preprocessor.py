@@ -41,6 +41,8 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
 
     Example:
 
+    >>> from primer_tf.data.vocabulary import train_vocabulary
+    >>> from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer
     >>> texts = ["In the beginning God created the heaven and the earth."]
     >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=16)

@@ -42,6 +42,8 @@ class PrimerTokenizer(SentencePieceTokenizer):
 
     Example:
 
+    >>> from primer_tf.data.vocabulary import train_vocabulary
+    >>> from primer_tf.models import PrimerTokenizer
     >>> texts = ["In the beginning God created the heaven and the earth."]
     >>> tokenizer = PrimerTokenizer(train_vocabulary(texts, size=280))
     >>> tokenizer.detokenize(tokenizer("In the beginning"))

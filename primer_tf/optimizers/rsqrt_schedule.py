@@ -22,6 +22,7 @@ class RsqrtSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Example:
 
+    >>> from primer_tf.optimizers import RsqrtSchedule
     >>> round(float(RsqrtSchedule()(0)), 4)
     0.01
     """

@@ -42,6 +42,8 @@ class T5Adafactor(keras.optimizers.Adafactor):
 
     Example:
 
+    >>> import keras
+    >>> from primer_tf.optimizers import T5Adafactor
     >>> weight = keras.Variable([3.0, 4.0])
     >>> optimizer = T5Adafactor(learning_rate=0.1)
     >>> optimizer.apply([keras.ops.ones(2)], [weight])

@@ -18,6 +18,8 @@ class GreedySampler(KerasHubGreedySampler):
 
     Example:
 
+    >>> import keras
+    >>> from primer_tf.samplers import GreedySampler
     >>> logits = keras.ops.convert_to_tensor([[0.5, 2.0, 1.0]])
     >>> sampler = GreedySampler()
     >>> int(sampler.get_next_token(sampler.compute_probabilities(logits))[0])

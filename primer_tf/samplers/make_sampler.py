@@ -29,6 +29,7 @@ def make_sampler(name: str, seed: int | None = None, **settings: Any) -> keras_h
 
     Example:
 
+    >>> from primer_tf.samplers import make_sampler
     >>> make_sampler("top_p", seed=1, top_p=0.9, temperature=0.7).get_config()
     {'temperature': 0.7, 'p': 0.9, 'k': None, 'seed': 1}
     """

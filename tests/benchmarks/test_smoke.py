@@ -12,7 +12,7 @@ from benchmarks import harness
 from benchmarks.worker import Work, cost
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "score"]
+NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "score", "drop_in"]
 
 
 def run(benchmark, output):
@@ -53,6 +53,16 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
     monkeypatch.setattr(sys, "argv", [benchmark, "--smoke", "--output", str(tmp_path)])
     runpy.run_module(f"benchmarks.{benchmark}", run_name="__main__")
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
+
+
+def test_drop_in_quality(candidates_in_this_process, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["drop_in_quality", "--smoke", "--output", str(tmp_path)])
+    for _ in range(2):  # the second time, the runs are in the file
+        runpy.run_module("benchmarks.drop_in_quality", run_name="__main__")
+    assert "GPT2: validation loss" in capsys.readouterr().out
+    runs = json.loads((tmp_path / "drop_in_quality.json").read_text())["runs"]
+    assert set(runs) == {"GPT2/plain/0", "GPT2/primer_ez/0"}
+    assert (tmp_path / "drop_in_quality.png").stat().st_size > 1000
 
 
 def test_before_and_after(candidates_in_this_process, monkeypatch, tmp_path, capsys):

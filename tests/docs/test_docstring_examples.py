@@ -6,31 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
-import primer_tf
-from primer_tf.data.vocabulary import train_vocabulary
-
 # Packages whose `__all__` lists what must have an example.
-PACKAGES = ("data", "evaluation", "layers", "losses", "models", "optimizers", "samplers")
+PACKAGES = ("data", "drop_in", "evaluation", "layers", "losses", "models", "optimizers", "samplers")
 
 
 def public_objects():
     modules = [import_module(f"primer_tf.{package}") for package in PACKAGES]
     return {name: getattr(module, name) for module in modules for name in module.__all__}
-
-
-# Examples of these packages import all that they use.
-SELF_CONTAINED = ("primer_tf.layers", "primer_tf.losses")
-# What an example of the others may use without importing it.
-NAMES = {
-    **public_objects(),
-    "keras": keras,
-    "np": np,
-    "primer_tf": primer_tf,
-    "train_vocabulary": train_vocabulary,
-}
 
 
 def find_examples():
@@ -42,10 +26,8 @@ def find_examples():
             if ">>>" in path.read_text(encoding="utf-8"):
                 parts = path.relative_to(folder).with_suffix("").parts
                 module = import_module(".".join((package, *parts)).removesuffix(".__init__"))
-                names = {"extraglobs": NAMES}
-                if module.__name__.startswith(SELF_CONTAINED):
-                    names = {"globs": {}}
-                tests = finder.find(module, module.__name__, **names)
+                # No names of the module: an example imports all that it uses.
+                tests = finder.find(module, module.__name__, globs={})
                 found |= {test.name: test for test in tests if test.examples}
     return found
 

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from primer_tf import drop_in
-from primer_tf.drop_in.backbones import full_config
+from primer_tf.drop_in import backbones, causal_lms
 from primer_tf.errors import UserError
 from tests.drop_in.families import (
     FAMILIES,
@@ -131,7 +131,7 @@ def test_keras_file_and_preset(name, primer, tmp_path):
     np.testing.assert_allclose(logits(again, TOKENS), expected, atol=1e-5)
 
     primer.save_to_preset(str(tmp_path / "preset"))
-    cls = getattr(drop_in, f"Primer{name}CausalLM")
+    cls = getattr(causal_lms, f"Primer{name}CausalLM")
     for loader in (cls, keras_hub.models.CausalLM):
         again = loader.from_preset(str(tmp_path / "preset"), preprocessor=None)
         assert type(again) is cls
@@ -161,7 +161,7 @@ def train(model):
 
 def copy_of(model):
     backbone = model.backbone
-    copy = type(model)(backbone=type(backbone).from_config(full_config(backbone)))
+    copy = type(model)(backbone=type(backbone).from_config(backbones.full_config(backbone)))
     copy.set_weights(model.get_weights())
     return copy
 
@@ -197,7 +197,7 @@ def test_a_backbone_and_its_kernel_size(plain):
 
 def test_a_frozen_model_stays_frozen(name, plain):
     config = {**plain.backbone.get_config(), "trainable": False}
-    backbone = getattr(drop_in, f"Primer{name}Backbone").from_config(config)
+    backbone = getattr(backbones, f"Primer{name}Backbone").from_config(config)
     assert backbone.trainable_weights == []
 
 
