@@ -14,7 +14,7 @@ def install_command(extra: str) -> str:
     """Returns the command that adds an extra to this installation.
 
     Args:
-        extra: Name of the extra, `"demo"` or `"t5"`.
+        extra: Name of the extra, such as `"demo"` or `"t5"`.
 
     Returns:
         A line for a shell, which works for a checkout, a wheel, a repository and a package index.
