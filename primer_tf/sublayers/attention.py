@@ -48,6 +48,8 @@ def _variables(arguments):
 
 
 def _read_kernel_size(kernel_size, value_of):
+    if value_of("kernel_size") is not None:
+        kernel_size = value_of("kernel_size")
     if kernel_size is None and not value_of("share_qk_rep"):
         raise UserError("MDHA without convolutions is SelfAttention.")
     return {"kernel_size": kernel_size}
@@ -81,6 +83,7 @@ register_sublayer(
                     "dropout_rate": BackboneArgument("dropout", 0.0),
                     "z_loss_coeff": Only(None),
                     "share_qk_rep": BackboneArgument("shared_query_key", False),
+                    "kernel_size": None,  # in place of that of `causal_depthwise_conv`
                 },
                 variables=_variables,
                 parts={

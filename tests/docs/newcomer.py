@@ -30,7 +30,7 @@ def install(folder):
     subprocess.run([python, *pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
     (wheel,) = wheels.glob("*.whl")
     constraints = ["-c", CHECKOUT / "constraints.txt"]
-    subprocess.run([python, *pip, "install", *constraints, f"{wheel}[demo,t5]"], check=True)
+    subprocess.run([python, *pip, "install", *constraints, f"{wheel}[demo,serve,t5]"], check=True)
     subprocess.run([python, *pip, "install", *constraints, "--no-deps", "t5"], check=True)
     return python.parent
 
@@ -69,12 +69,16 @@ def main():
     parser.add_argument("--bin", type=Path, help="folder of an installed `primer`, to test with it")
     arguments = parser.parse_args()
     pages = [page for page in GUIDES if not arguments.guides or page.name in arguments.guides]
+    if arguments.bin:
+        print("install.md is left out: it would change the installation that --bin names")
+        pages = [page for page in pages if page.name != "install.md"]
     with tempfile.TemporaryDirectory() as folder:
         bin_folder = arguments.bin or install(Path(folder))
         environment = {
             k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")
         }
         environment["PATH"] = f"{bin_folder.absolute()}:{environment['PATH']}"
+        environment["REPOSITORY"] = CHECKOUT.as_uri()
         failures = sum(run_page(page, environment) for page in pages)
     if failures:
         sys.exit(f"{failures} blocks failed")

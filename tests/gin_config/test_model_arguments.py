@@ -58,6 +58,7 @@ def test_the_losses_of_experts():
         ("MDHA.key_value_size = 16", "head_dim", 16),
         ("t5_models.MDHA.share_qk_rep = False", "shared_query_key", False),
         ("causal_depthwise_conv.kernel_size = 5", "kernel_size", 5),
+        ("MDHA.kernel_size = 5", "kernel_size", 5),
         ("DenseReluDense.activation = ['swish', 'linear']", "gated", True),
         ("DenseReluDense.activation = 'gelu'", "activation", "gelu_tanh"),
         ("LayerStack.recompute_grads = True", "gradient_checkpointing", True),

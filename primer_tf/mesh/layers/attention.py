@@ -19,10 +19,16 @@ class MDHAParams(attention.AttentionParams):
       share_qk_rep: Whether the convolved query projection also serves as the keys, and the queries
         are a further projection of it.
       fold_scaling_into_initializer: Whether only the initial values scale the queries.
+      kernel_size: The `kernel_size` of the convolutions, or None for the one that
+        `causal_depthwise_conv` has from its gin binding or by default.
     """
 
-    def __init__(self, context, key_dim, num_heads, share_qk_rep, fold_scaling_into_initializer):
+    def __init__(
+        self, context, key_dim, num_heads, share_qk_rep, fold_scaling_into_initializer, kernel_size
+    ):
         self._share_qk_rep = share_qk_rep
+        # An argument that is passed hides its gin binding.
+        self._convolution = {} if kernel_size is None else {"kernel_size": kernel_size}
         heads = [mtf.Dimension("heads", num_heads)]
         super().__init__(
             context.mesh,
@@ -91,7 +97,7 @@ class MDHAParams(attention.AttentionParams):
     def _convolved(self, context, x, weight, scope):
         projected = mtf.layers.us_einsum([x, weight], reduced_dims=[self.query_input_dim])
         with tf.variable_scope(scope):
-            return causal_depthwise_conv(projected, context)
+            return causal_depthwise_conv(projected, context, **self._convolution)
 
 
 @published_name
@@ -113,6 +119,8 @@ class MDHA(transformer_layers.SelfAttention):
       keep_query_heads_dims: Must be False.
       share_qk_rep: Whether queries and keys share one representation: `r = dconv(x Wq)`, `k = r`,
         `q = r Wr`, as in full Primer (paper, appendix A.3). The layer then has no weights `k`.
+      kernel_size: The number of positions in the kernels of the convolutions. None takes that of
+        `causal_depthwise_conv`, 3 unless gin binds it.
 
     Raises:
       ValueError: If an argument that accepts one value only has another.
@@ -134,6 +142,7 @@ class MDHA(transformer_layers.SelfAttention):
         fold_scaling_into_initializer=True,
         z_loss_coeff=None,
         share_qk_rep=False,
+        kernel_size=None,
     ):
         _only("num_memory_heads", num_memory_heads, 0)
         _only("shared_kv", shared_kv, False)
@@ -151,6 +160,7 @@ class MDHA(transformer_layers.SelfAttention):
             z_loss_coeff=z_loss_coeff,
         )
         self.share_qk_rep = share_qk_rep
+        self.kernel_size = kernel_size
 
     def make_params(self, context):
         """Returns the layer's variables."""
@@ -160,6 +170,7 @@ class MDHA(transformer_layers.SelfAttention):
             self.num_heads,
             self.share_qk_rep,
             self.fold_scaling_into_initializer,
+            self.kernel_size,
         )
 
     # The code that accompanied the paper makes this a separate configurable.
