@@ -23,6 +23,8 @@ def install(folder):
     pip = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
+    # The one that comes with Python may be too old for addresses such as git+file:///folder.
+    subprocess.run([python, *pip, "install", "--upgrade", "pip"], check=True)
     source = folder / "source"
     # A build leaves files in the folder that it builds from.
     subprocess.run(["git", "clone", "--quiet", CHECKOUT, source], check=True)
