@@ -1,4 +1,4 @@
-"""Exports a model to a SavedModel that TensorFlow Serving can load."""
+"""Export of a model to a SavedModel that TensorFlow Serving can load."""
 
 import re
 from pathlib import Path
@@ -7,100 +7,17 @@ import keras
 import tensorflow as tf
 
 from primer_tf.errors import UserError
+from primer_tf.export.decoding import Decoder
+from primer_tf.export.description import write_description
+from primer_tf.export.id_signatures import IdSignatures
+from primer_tf.export.request_settings import Defaults
+from primer_tf.export.sampler_settings import sampler_settings
+from primer_tf.export.text_signatures import TextSignatures
+from primer_tf.export.warmup import write_warmup
 from primer_tf.files import atomic_directory, tensorflow_writes
 from primer_tf.literal_paths import check_loadable
 from primer_tf.models import PrimerCausalLM
 from primer_tf.types import StrPath
-
-
-class ServedPrimer(tf.Module):
-    """A Primer with its tokenizer and its sampler, as two functions of tensors.
-
-    Args:
-        model: A compiled `PrimerCausalLM` with a preprocessor, whose sampler is exported, too.
-        max_length: Maximum number of tokens in prompt and completion together.
-    """
-
-    def __init__(self, model: PrimerCausalLM, max_length: int) -> None:
-        super().__init__()
-        self._generate_step = model.generate_step
-        assert model.preprocessor is not None  # `export_saved_model` checks it
-        self._tokenizer = model.preprocessor.tokenizer
-        self._max_length = max_length
-        # A SavedModel finds variables and the vocabulary by following attributes.
-        self.weights = [variable.value for variable in model.variables]
-        self.sampler_state = [variable.value for variable in model.sampler.variables]
-        self.sentence_piece = self._tokenizer._sentence_piece
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="prompts")])
-    def generate(self, prompts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Completes texts.
-
-        A prompt that leaves no room for new text is an error. It is not truncated.
-
-        Args:
-            prompts: String tensor of shape `[B]`, in UTF-8.
-
-        Returns:
-            Dict with `"texts"`, a string tensor of shape `[B]`: each prompt with its completion.
-        """
-        tokens = self.sentence_piece.tokenize(prompts)
-        start = tf.fill([tf.shape(prompts)[0], 1], self._tokenizer.start_token_id)
-        tokens = tf.concat([tf.cast(start, tokens.dtype), tokens], axis=1)
-        tf.debugging.assert_less(
-            tokens.row_lengths(),
-            tf.constant(self._max_length, tf.int64),
-            f"a prompt leaves no room for new text within {self._max_length} tokens",
-        )
-        outputs = self._complete(
-            tokens.to_tensor(self._tokenizer.pad_token_id, shape=[None, self._max_length]),
-            tf.sequence_mask(tokens.row_lengths(), self._max_length),
-        )
-        ids, keep = outputs["token_ids"], outputs["padding_mask"]
-        for special in set(self._tokenizer.special_token_ids):
-            keep = tf.logical_and(keep, tf.not_equal(ids, special))
-        ids = tf.ragged.boolean_mask(ids, keep)
-        return {"texts": self.sentence_piece.detokenize(self._tokenizer._known_ids(ids))}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int32, name="token_ids"),
-            tf.TensorSpec([None, None], tf.bool, name="padding_mask"),
-        ]
-    )
-    def generate_tokens(
-        self, token_ids: tf.Tensor, padding_mask: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Completes token ids.
-
-        Args:
-            token_ids: Integer tensor of shape `[B, T]` with `T <= max_length`. Each row is a start
-                token and a prompt, padded on the right.
-            padding_mask: Boolean tensor of shape `[B, T]`, true on the start token and the prompt.
-                Each row must have at least one true value.
-
-        Returns:
-            Dict with `"token_ids"` and `"padding_mask"`, both of shape `[B, max_length]`.
-        """
-        missing = self._max_length - tf.shape(token_ids)[1]
-        tf.debugging.assert_non_negative(
-            missing, f"prompts may have at most {self._max_length} tokens"
-        )
-        lengths = tf.reduce_sum(tf.cast(padding_mask, tf.int32), axis=1)
-        on_the_left = tf.sequence_mask(lengths, tf.shape(padding_mask)[1])
-        tf.debugging.Assert(
-            tf.reduce_all(lengths > 0) & tf.reduce_all(tf.equal(padding_mask, on_the_left)),
-            ["padding_mask must be true on prompts that start their rows; pad on the right"],
-        )
-        padding = [[0, 0], [0, missing]]
-        return self._complete(tf.pad(token_ids, padding), tf.pad(padding_mask, padding))
-
-    def _complete(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {
-            "token_ids": tf.ensure_shape(token_ids, [None, self._max_length]),
-            "padding_mask": tf.ensure_shape(padding_mask, [None, self._max_length]),
-        }
-        return self._generate_step(inputs, stop_token_ids=[self._tokenizer.end_token_id])
 
 
 def export_saved_model(
@@ -108,18 +25,28 @@ def export_saved_model(
     directory: StrPath,
     max_length: int | None = None,
     version: int | None = None,
+    ids: bool = False,
 ) -> Path:
     """Writes a SavedModel to `directory/version`, the layout that TensorFlow Serving watches.
 
-    The signature `serving_default` maps strings to strings, and `tokens` maps token ids to token
-    ids. `serving_default` needs the TF Text ops, which stock TensorFlow Serving has.
+    Its signatures contain the tokenizer, the decoding loop with its cache, and sampling:
+    `serving_default`, `generate`, `score` and `embed` on texts, and `prefill`, `decode` and
+    `decode_step` on token ids for servers that batch continuously. Signatures on texts need the TF
+    Text operations, which stock TensorFlow Serving has.
+
+    Beside it are requests to warm up with, the vocabulary, a description of the model, and
+    `MODEL_CARD.md`.
 
     Args:
-        model: A compiled `PrimerCausalLM` with a preprocessor.
+        model: A compiled `PrimerCausalLM` with a preprocessor. Its sampler is that of
+            `serving_default` and gives the defaults of `generate`.
         directory: Folder of all versions.
         max_length: Maximum number of tokens in prompt and completion together, by default the
             preprocessor's sequence length. It must be between 2 and the model's maximum.
         version: Number of the version, by default one more than the highest existing number.
+        ids: Whether to write signatures on token ids only (`generate_ids`, `score_ids`,
+            `embed_ids`, and those for continuous batching), which load without TF Text. Defaults to
+            `False`.
 
     Returns:
         The folder of the version, a `Path`.
@@ -136,6 +63,41 @@ def export_saved_model(
     limit = model.backbone.max_sequence_length
     if not 2 <= max_length <= limit:
         raise UserError(f"max_length {max_length} is not between 2 and the model's {limit}.")
+    target = version_folder(directory, version)
+
+    chosen = sampler_settings(model.sampler)
+    defaults = chosen or Defaults()
+    tokenizer = model.preprocessor.tokenizer
+    decoder = Decoder(model, max_length, tokenizer.end_token_id, tokenizer.pad_token_id)
+    of_ids = IdSignatures(model, decoder, max_length, defaults)
+    archive = keras.export.ExportArchive()
+    if ids:
+        signatures = of_ids.signatures()
+    else:
+        of_texts = TextSignatures(model, of_ids, max_length, defaults, by_sampler=chosen is None)
+        archive.track(of_texts)
+        signatures = of_texts.signatures() | of_ids.stepwise_signatures()
+    for name, (function, specs) in signatures.items():
+        archive.add_endpoint(name, function, specs)
+    # The gradients of our own formulas are of no use to a server.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    with atomic_directory(target) as folder, tensorflow_writes(target):
+        archive.write_out(str(folder), options, verbose=False)
+        write_description(folder, model, max_length, defaults, signatures)
+        write_warmup(folder, signatures, model, max_length)
+    return target
+
+
+def version_folder(directory: StrPath, version: int | None) -> Path:
+    """Returns the folder of a new version.
+
+    Args:
+        directory: Folder of all versions.
+        version: Number of the version, or `None` for one more than the highest existing number.
+
+    Raises:
+        UserError: The version exists, or TensorFlow could not load from the path.
+    """
     check_loadable(directory)
     directory = Path(directory)
     if version is None:
@@ -144,8 +106,4 @@ def export_saved_model(
     target = directory / str(version)
     if target.exists():
         raise UserError(f"{target} exists already; TensorFlow Serving never reloads a version.")
-    served = ServedPrimer(model, max_length)
-    signatures = {"serving_default": served.generate, "tokens": served.generate_tokens}
-    with atomic_directory(target) as folder, tensorflow_writes(target):
-        tf.saved_model.save(served, str(folder), signatures=signatures)
     return target

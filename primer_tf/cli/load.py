@@ -28,12 +28,13 @@ def resolve(preset: str) -> str:
     return found
 
 
-def load(preset: str, sampler: Any = "greedy") -> "PrimerCausalLM":
+def load(preset: str, sampler: Any = "greedy", **arguments: Any) -> "PrimerCausalLM":
     """Returns the trained model of a preset directory, compiled with a sampler.
 
     Args:
         preset: The preset directory, or the folder of a run; see `resolve`.
         sampler: A KerasHub sampler, or its name. Defaults to `"greedy"`.
+        **arguments: Arguments of `PrimerCausalLM.from_preset`.
 
     Raises:
         UserError: The preset cannot be loaded, or has no trained weights.
@@ -43,7 +44,7 @@ def load(preset: str, sampler: Any = "greedy") -> "PrimerCausalLM":
         from primer_tf.models import PrimerCausalLM
 
         with preset_errors(preset):
-            model = PrimerCausalLM.from_preset(preset)
+            model = PrimerCausalLM.from_preset(preset, **arguments)
         if model.preprocessor is None:
             raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
         model.compile(sampler=sampler)

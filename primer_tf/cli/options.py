@@ -116,16 +116,8 @@ def add_gin(parser: ArgumentParser, use: str) -> None:
     )
 
 
-def add_sampling(parser: ArgumentParser) -> None:
-    """Adds `--max_length` and `--sampler`."""
-    parser.add_argument("--max_length", type=int, help="tokens of prompt and completion")
-    parser.add_argument(
-        "--sampler", default="greedy", help=f"{', '.join(SAMPLERS)} (default: %(default)s)"
-    )
-
-
 def check_sampling(arguments: Namespace) -> None:
-    """Checks the values of the options that `add_sampling` added.
+    """Checks `--sampler` and `--max_length`.
 
     Args:
         arguments: The parsed arguments.

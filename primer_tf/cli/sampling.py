@@ -26,10 +26,16 @@ CONSTRAINTS = {
 }
 
 
-def add_sampling(parser: ArgumentParser) -> None:
-    """Adds `--sampler`, `--temperature`, `--top_k` and `--top_p`."""
+def add_sampling(parser: ArgumentParser, default: str = "top_k") -> None:
+    """Adds `--sampler`, `--temperature`, `--top_k` and `--top_p`.
+
+    Args:
+        parser: The parser to add them to.
+        default: The sampler if no option is given. Defaults to `"top_k"`.
+    """
+    names = ", ".join(SAMPLERS)
     parser.add_argument(
-        "--sampler", help=f"{', '.join(SAMPLERS)} (default: top_k, or what the settings ask for)"
+        "--sampler", help=f"{names} (default: {default}, or what the settings ask for)"
     )
     parser.add_argument(
         "--temperature", type=float, help="above 1 more varied, 0 greedy (default: 1.0)"
@@ -42,11 +48,12 @@ def add_sampling(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_sampler(arguments: Namespace) -> tuple[str, dict[str, Any]]:
+def chosen_sampler(arguments: Namespace, default: str = "top_k") -> tuple[str, dict[str, Any]]:
     """Returns the name and the settings of the sampler that the options choose.
 
     Args:
         arguments: The parsed arguments.
+        default: The sampler if no option is given. Defaults to `"top_k"`.
 
     Raises:
         UserError: A setting is out of range, or the sampler does not have it.
@@ -57,7 +64,7 @@ def chosen_sampler(arguments: Namespace) -> tuple[str, dict[str, Any]]:
         CONSTRAINTS[name].check(value, name)
     sampler = arguments.sampler
     if sampler is None:
-        sampler = _sampler_for(given)
+        sampler = _sampler_for(given) if given else default
         if sampler == "greedy":
             return sampler, {}
     if sampler in ("top_p", "random") and given.get("top_k") == 0:

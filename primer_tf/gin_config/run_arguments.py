@@ -16,14 +16,36 @@ _DATA = "t5.models.mesh_transformer.mesh_train_dataset_fn"
 _TEXT = "primer_tf.tasks.text_files"
 
 
+# What says that files describe a run, and not a model alone.
+_OF_A_RUN = [
+    *(
+        (known.RUN, argument)
+        for argument in (
+            "mode",
+            "train_steps",
+            "batch_size",
+            "save_checkpoints_steps",
+            "optimizer",
+            "learning_rate_schedule",
+            "train_dataset_fn",
+        )
+    ),
+    *(
+        (name, argument)
+        for name in (known.ADAFACTOR, known.DECAY_RATE, known.NOAM)
+        for argument in known.RUNS[name]
+    ),
+]
+
+
 def run_arguments(bindings: ResolvedBindings) -> dict[str, Any]:
     """Returns the fields of `primer_tf.training.config.RunConfig` that gin files set.
 
-    Microbatches, the layout over a TPU's memory and logging do not change what is computed, and are
-    left out.
+    Files that describe a model alone set those of its loss. Microbatches, the layout over a TPU's
+    memory and logging do not change what is computed, and are left out.
 
     Args:
-        bindings: Bindings of a model, a run and a hardware file.
+        bindings: Bindings of a model file, or of a model, a run and a hardware file.
 
     Returns:
         Dict of fields.
@@ -32,6 +54,9 @@ def run_arguments(bindings: ResolvedBindings) -> dict[str, Any]:
         UserError: The files describe anything but training on one device with Adafactor and the
             reciprocal square root schedule.
     """
+
+    if not any(bindings.is_bound(*each) for each in _OF_A_RUN):
+        return loss_arguments(bindings)
 
     def value(name: str, argument: str) -> Any:
         return bindings.value(name, argument)

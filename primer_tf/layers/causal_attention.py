@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from primer_tf.layers.position_cache import add_positions, is_per_row
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
 from primer_tf.types import Tensor
@@ -112,7 +113,7 @@ def visible(
     Args:
         query_length: Number of queries, `T`.
         key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
-        offset: Position of the first query. Defaults to 0.
+        offset: Position of the first query, an integer, a scalar tensor or `[B]`. Defaults to 0.
         padding_mask: `[B, S or more]`, true at keys that may be attended to. Defaults to all keys.
         segment_ids: `[B, S or more]` integers. A query attends to its own segment only. Defaults to
             one segment.
@@ -120,9 +121,9 @@ def visible(
     Returns:
         Booleans that broadcast to `[B, H, T, S]`.
     """
-    queries = ops.arange(query_length, dtype="int32")[:, None] + offset
-    keys = ops.arange(key_length, dtype="int32")[None, :]
-    mask = ops.less_equal(keys, queries)[None, None]
+    queries = add_positions(offset, query_length)[..., None]
+    mask = ops.less_equal(ops.arange(key_length, dtype="int32"), queries)
+    mask = mask[:, None] if is_per_row(offset) else mask[None, None]
     if padding_mask is not None:
         real = ops.cast(padding_mask[:, :key_length], "bool")
         mask = ops.logical_and(mask, real[:, None, None, :])

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers.layer import Layer
+from primer_tf.layers.position_cache import read_cache, write_cache
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.layers.xla import compiled_by_xla
@@ -149,14 +150,13 @@ def extend_history(
         history: `[B, kernel_size - 1 + S, C]`, the cache. The input at position `i` is in row
             `i + kernel_size - 1`, after rows of zeros.
         x: `[B, T, C]`, the inputs at the positions `index` to `index + T - 1`.
-        index: Position of the first input, an integer or a scalar tensor.
+        index: Position of the first input, an integer, a scalar tensor or `[B]`.
         kernel_size: Width of the convolution.
 
     Returns:
         `(before, history)`: the inputs just before `x`, `[B, kernel_size - 1, C]`, and the cache
         with `x` in it.
     """
-    history = ops.slice_update(history, (0, index + kernel_size - 1, 0), x)
-    # The read comes after the write, which XLA can then do in place.
-    shape = (ops.shape(history)[0], kernel_size - 1, history.shape[-1])
-    return ops.slice(history, (0, index, 0), shape), history
+    history = write_cache(history, x, index + kernel_size - 1)
+    # The read comes after the write, which can then be done in place.
+    return read_cache(history, index, kernel_size - 1), history

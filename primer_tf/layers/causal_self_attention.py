@@ -9,6 +9,7 @@ from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.dense import Dense, join_kernels
+from primer_tf.layers.position_cache import write_cache
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import skew_distances
@@ -43,7 +44,7 @@ class CausalSelfAttention(PositionMixingLayer):
             attended to. Defaults to all real.
         segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Defaults to one segment.
         cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+        cache_update_index: Position of the first token of `x`, an integer, a scalar or `[B]`.
             Defaults to 0.
         context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
@@ -172,9 +173,9 @@ class CausalSelfAttention(PositionMixingLayer):
             query, key = streams["query"], streams["key"]
         keys, values = key, streams["value"]
         if cache is not None:
-            start = (0, context.cache_update_index, 0)
-            cache["key"] = keys = ops.slice_update(cache["key"], start, keys)
-            cache["value"] = values = ops.slice_update(cache["value"], start, values)
+            index = context.cache_update_index
+            cache["key"] = keys = write_cache(cache["key"], keys, index)
+            cache["value"] = values = write_cache(cache["value"], values, index)
         outputs = self._attend(query, keys, values, context, training)
         return self.output_dense.project(outputs, weights.get("output")), cache
 
@@ -203,7 +204,7 @@ class CausalSelfAttention(PositionMixingLayer):
     def score_bias(
         self, context: DecoderContext, query_length: int | Tensor, key_length: int | Tensor
     ) -> Tensor | None:
-        """Returns the bias of the scores, `[H, R]` or `[H, T, S]`, or `None` without one."""
+        """Returns the bias of the scores: `[H, R]`, `[H, T, S]`, `[B, H, T, S]` or `None`."""
         return context.position_biases.get(self.num_heads)
 
     def _attend(
@@ -218,7 +219,7 @@ class CausalSelfAttention(PositionMixingLayer):
         query_length, key_length = ops.shape(query)[1], ops.shape(keys)[1]
         index, masks = context.cache_update_index, (context.padding_mask, context.segment_ids)
         bias = self.score_bias(context, query_length, key_length)
-        is_matrix = bias is not None and len(bias.shape) == 3
+        is_matrix = bias is not None and len(bias.shape) > 2
         from_the_start = isinstance(index, int) and index == 0
         if from_the_start and not is_matrix and not (self.dropout and training):
             if context.cache is not None:

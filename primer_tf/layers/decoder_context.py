@@ -22,8 +22,8 @@ class DecoderContext:
         padding_mask: `[B, T]`, true at real tokens, or `None`.
         segment_ids: `[B, T]` integers that tell packed sequences apart, or `None`.
         cache: The cache that the layer's `build_cache` or last call returned, or `None`.
-        cache_update_index: Position of the first token of `x` if there is a cache, an integer or a
-            scalar tensor.
+        cache_update_index: Position of the first token of `x` if there is a cache: an integer, a
+            scalar tensor, or `[B]` if each row has a position of its own.
         decoding_weights: The weights that the layer's `decoding_weights` returned, or `None`.
 
     Example:

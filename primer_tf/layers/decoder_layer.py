@@ -72,7 +72,7 @@ class PositionMixingLayer(StandaloneLayer, DecoderLayer):
             used with `cache`. Defaults to one segment.
         cache: The cache that `build_cache` or an earlier call returned. With it, `x` has the
             positions `cache_update_index` to `cache_update_index + T - 1`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+        cache_update_index: Position of the first token of `x`, an integer, a scalar or `[B]`.
             Defaults to 0.
         context: A `DecoderContext`, in place of the five arguments above. Defaults to `None`.
 

@@ -42,8 +42,8 @@ class DecoderStack(StandaloneLayer, DecoderLayer):
             or else all real.
         segment_ids: `[B, T]` integers that tell packed sequences apart. Defaults to one segment.
         cache: The cache that `build_cache` or an earlier call returned. Defaults to `None`.
-        cache_update_index: Position of the first token of `x` if there is a cache, an integer or a
-            scalar tensor. Defaults to 0.
+        cache_update_index: Position of the first token of `x` if there is a cache: an integer, a
+            scalar tensor, or `[B]` if each row has a position of its own. Defaults to 0.
         decoding_weights: The weights that `decoding_weights` returned, with which single positions
             run faster. Defaults to `None`.
         layer_intercept_fn: Function `fn(x, i)` whose result replaces the output of block `i`.

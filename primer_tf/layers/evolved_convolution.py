@@ -10,6 +10,7 @@ from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
+from primer_tf.layers.position_cache import add_positions, is_per_row
 from primer_tf.layers.shape_checks import check_rank
 from primer_tf.types import Cache, Config, Shape, Tensor
 
@@ -36,7 +37,7 @@ class EvolvedConvolution(PositionMixingLayer):
             real.
         segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Defaults to one segment.
         cache: The cache of earlier positions, as in `PositionMixingLayer`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+        cache_update_index: Position of the first token of `x`, an integer, a scalar or `[B]`.
             Defaults to 0.
         context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 
@@ -126,7 +127,8 @@ class EvolvedConvolution(PositionMixingLayer):
         segment_ids: Tensor | None,
     ) -> Tensor:
         """Returns where a token is neither padding nor the first of its sequence, `[B or 1, T]`."""
-        seen = ops.greater(ops.arange(length, dtype="int32") + offset, 0)[None, :]
+        seen = ops.greater(add_positions(offset, length), 0)
+        seen = seen if is_per_row(offset) else seen[None, :]
         if padding_mask is not None:
             real = ops.cast(padding_mask, "bool")
             real_before = ops.pad(real[:, :-1], ((0, 0), (1, 0)))

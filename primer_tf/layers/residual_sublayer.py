@@ -35,7 +35,7 @@ class ResidualSublayer(PositionMixingLayer):
         padding_mask: `[B, T]`, true at real tokens. Defaults to all real.
         segment_ids: `[B, T]` integers, as in `PositionMixingLayer`. Defaults to one segment.
         cache: The cache of `sublayer`, as in `PositionMixingLayer`. Defaults to `None`.
-        cache_update_index: Position of the first token of `x`, an integer or a scalar tensor.
+        cache_update_index: Position of the first token of `x`, an integer, a scalar or `[B]`.
             Defaults to 0.
         context: A `DecoderContext`, in place of the arguments above. Defaults to `None`.
 

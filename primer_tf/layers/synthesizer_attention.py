@@ -9,6 +9,7 @@ from primer_tf.layers.causal_self_attention import (
     CausalSelfAttention,
 )
 from primer_tf.layers.decoder_context import DecoderContext
+from primer_tf.layers.position_cache import add_positions, is_per_row
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive
 from primer_tf.layers.t5_relative_position_bias import skew_distances
@@ -64,7 +65,7 @@ class SynthesizerAttention(CausalSelfAttention):
     def score_bias(
         self, context: DecoderContext, query_length: int | Tensor, key_length: int | Tensor
     ) -> Tensor:
-        """Returns `R` plus the position bias, `[H, T, S]`."""
+        """Returns `R` plus the position bias, `[H, T, S]` or `[B, H, T, S]`."""
         if isinstance(key_length, int) and key_length > self.max_length:
             raise ValueError(
                 f"SynthesizerAttention has learned scores of {self.max_length} positions; "
@@ -72,9 +73,13 @@ class SynthesizerAttention(CausalSelfAttention):
             )
         index = context.cache_update_index
         scores = at_least_float32(ops.convert_to_tensor(self.synthetic_scores))
-        # `ops.slice` raises an error if the sequence is too long; indexing would not.
-        shape = (query_length, self.num_heads, key_length)
-        scores = ops.transpose(ops.slice(scores, (index, 0, 0), shape), (1, 0, 2))
+        if is_per_row(index):
+            scores = ops.take(scores, add_positions(index, query_length), axis=0)
+            scores = ops.transpose(scores[..., :key_length], (0, 2, 1, 3))
+        else:
+            # `ops.slice` raises an error if the sequence is too long; indexing would not.
+            shape = (query_length, self.num_heads, key_length)
+            scores = ops.transpose(ops.slice(scores, (index, 0, 0), shape), (1, 0, 2))
         bias = super().score_bias(context, query_length, key_length)
         if bias is None:
             return scores

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from primer_tf.layers.layer import Layer
+from primer_tf.layers.position_cache import add_positions, is_per_row
 from primer_tf.layers.shape_checks import check_positive
 from primer_tf.types import Config, DType, Shape, Tensor
 
@@ -144,11 +145,19 @@ def skew_distances(
             the first.
         query_length: Number of queries, `T`.
         key_length: Number of keys, `S`, which have the positions 0 to `S - 1`.
-        offset: Position of the first query. Defaults to 0.
+        offset: Position of the first query, an integer, a scalar tensor or `[B]`. Defaults to 0.
 
     Returns:
-        `[H, T, S]`.
+        `[H, T, S]`, or `[B, H, T, S]` if `offset` is `[B]`.
     """
+    if is_per_row(offset):
+        keys = ops.arange(key_length, dtype="int32")
+        distances = add_positions(offset, query_length)[..., None] - keys
+        distances = ops.clip(distances, 0, distance_bias.shape[1] - 1)
+        # Rows of the transposed table are read in one piece.
+        return ops.transpose(
+            ops.take(ops.transpose(distance_bias), distances, axis=0), (0, 3, 1, 2)
+        )
     if isinstance(query_length, int) and query_length == 1:
         distances = offset - ops.arange(key_length, dtype="int32")
         distances = ops.clip(distances, 0, distance_bias.shape[1] - 1)

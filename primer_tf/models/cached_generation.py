@@ -7,6 +7,7 @@ from keras import ops
 
 from primer_tf.errors import UserError
 from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
+from primer_tf.layers.position_cache import read_cache
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
 from primer_tf.types import Cache, Inputs, Tensor
 
@@ -35,7 +36,7 @@ class CachedGeneration(CausalLMMixin):
         Args:
             token_ids: `[B, T]` integers.
             cache: The cache that `backbone.decoder.build_cache` or an earlier call returned.
-            cache_update_index: Position of the first token, an integer or a scalar tensor.
+            cache_update_index: Position of the first token, an integer, a scalar or `[B]`.
 
         Returns:
             `(logits, hidden_states, cache)`: `[B, T, V]`, `[B, T, C]`, and the updated cache.
@@ -113,6 +114,48 @@ class CachedGeneration(CausalLMMixin):
         start = ops.convert_to_tensor(0, dtype="int32")
         _, hidden_states, cache = ops.while_loop(more, run, (start, hidden_states, cache))
         return hidden_states, cache
+
+    def prefill(
+        self, token_ids: Tensor, lengths: Tensor, cache_length: int | Tensor
+    ) -> tuple[Tensor, Cache]:
+        """Runs prompts of different lengths.
+
+        Args:
+            token_ids: `[B, T]` integers, padded on the right.
+            lengths: `[B]` integers, the lengths of the prompts, at least 1.
+            cache_length: Number of positions that the cache has room for, at least `T`.
+
+        Returns:
+            `(hidden_states, cache)`: `[B, C]`, the last of each prompt, and the cache.
+        """
+        cache = self.backbone.decoder.build_cache(ops.shape(token_ids)[0], cache_length)
+        x, cache = self._extend_cache(token_ids, cache, 0)
+        return read_cache(x, lengths - 1, 1)[:, 0], cache
+
+    def decode_step(
+        self,
+        token_ids: Tensor,
+        positions: Tensor,
+        cache: Cache,
+        head: Callable[[Tensor], Tensor] | None = None,
+        decoding_weights: Any = None,
+    ) -> tuple[Tensor, Cache]:
+        """Runs one more token of each row, at a position of the row's own.
+
+        Rows are independent, so they may join, leave and change places between steps.
+
+        Args:
+            token_ids: `[B]` integers.
+            positions: `[B]` integers.
+            cache: The cache that `prefill` or an earlier step returned.
+            head: A function from hidden states to logits. Defaults to the model's.
+            decoding_weights: What `backbone.decoder.decoding_weights` returned. Defaults to `None`.
+
+        Returns:
+            `(logits, cache)`: `[B, V]`, and the updated cache.
+        """
+        x, cache = self._extend_cache(token_ids[:, None], cache, positions, decoding_weights)
+        return (head or self._logits)(x)[:, 0], cache
 
     def generate_step(
         self, inputs: Inputs, stop_token_ids: Sequence[int] | None = None

@@ -237,7 +237,7 @@ def test_many_prompts_compile_once(small_preset):
 def test_commands_take_the_folder_of_a_run(run, capsys, monkeypatch):
     loaded = []
     monkeypatch.setattr(
-        "primer_tf.export.export_saved_model", lambda model, *rest: loaded.append(model)
+        "primer_tf.export.export_saved_model", lambda model, *rest, **options: loaded.append(model)
     )
     digits = str(run.parent / "digits.txt")
     for arguments in (

@@ -174,6 +174,14 @@ def test_run():
     }
 
 
+def test_a_model_alone_leaves_the_run_to_options():
+    fields = run_arguments(read(["models/tiny_primer.gin"], "Unitransformer.z_loss = 0.5"))
+    assert fields == {"z_loss": 0.5, "label_smoothing": 0.0}
+    # With a setting of a run, the files must describe all of it, as before.
+    with pytest.raises(UserError, match="linear_decay_fraction is not bound"):
+        run_arguments(read(["models/tiny_primer.gin"], "utils.run.train_steps = 3"))
+
+
 def test_data_of_runs():
     text = "MIXTURE_NAME = 'text_autoregressive_language_modeling'"
     fields = run_arguments(read(TRAIN, text, "TRAIN_FILES = 'a.txt'"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from primer_tf.layers import (
     CausalSelfAttention,
@@ -92,3 +93,18 @@ def test_chunks_of_tokens(stack, x):
         y, cache = stack(x[:, start:stop], cache=cache, cache_update_index=start)
         parts.append(numpy(y))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), full, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_rows_at_positions_of_their_own(stack, x, count):
+    """Rows of different lengths run together, each from its own end."""
+    lengths, full = np.array([5, 2]), numpy(stack(x))
+    prompt = np.where(np.arange(LENGTH)[None, :, None] < lengths[:, None, None], x, 123.0)
+    _, cache = stack(prompt, cache=stack.build_cache(2, LENGTH), cache_update_index=0)
+    for step in range(0, 4, count):
+        positions = lengths[:, None] + step + np.arange(count)
+        tokens = np.take_along_axis(x, positions[:, :, None], axis=1)
+        index = ops.convert_to_tensor(positions[:, 0], dtype="int32")
+        y, cache = stack(tokens, cache=cache, cache_update_index=index)
+        expected = np.take_along_axis(full, positions[:, :, None], axis=1)
+        np.testing.assert_allclose(numpy(y), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,179 @@
+"""The decoding loop, in the graph."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from primer_tf.export.sampling import SamplingSettings, choose_tokens, random_numbers
+from primer_tf.models import PrimerCausalLM
+from primer_tf.types import Cache, Tensor
+
+
+class Rows(NamedTuple):
+    """The state of a batch between two calls of the decoder.
+
+    Attributes:
+        token_ids: `[B]`, the last token of each row, which is not in the cache yet.
+        positions: `[B]`, the position of that token.
+        is_done: `[B]` booleans, true where the end token came or there is no room for more.
+        seen: `[B, V]` booleans, true at tokens of the row's text.
+        cache: The model's cache.
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    is_done: Tensor
+    seen: Tensor
+    cache: Cache
+
+
+class Decoded(NamedTuple):
+    """The tokens that a call of the decoder chose.
+
+    Attributes:
+        token_ids: `[B, N]`, the pad token after a row's end.
+        is_new: `[B, N]` booleans, false after a row's end.
+        log_probabilities: `[B, N]`, of the tokens by the model itself: before penalty, temperature
+            and filters. Zero after a row's end.
+        alternative_ids: `[B, N, A]`, the most probable tokens.
+        alternative_log_probabilities: `[B, N, A]`.
+    """
+
+    token_ids: Tensor
+    is_new: Tensor
+    log_probabilities: Tensor
+    alternative_ids: Tensor
+    alternative_log_probabilities: Tensor
+
+
+class Decoder:
+    """Decodes rows that are independent of each other, each at a position of its own.
+
+    Args:
+        model: A `PrimerCausalLM`.
+        max_length: The number of positions of the longest text.
+        end_token_id: The token that ends a row.
+        pad_token_id: The token that follows the end.
+    """
+
+    def __init__(
+        self, model: PrimerCausalLM, max_length: int, end_token_id: int, pad_token_id: int
+    ) -> None:
+        self._model = model
+        self._max_length = max_length
+        self._end_token_id = end_token_id
+        self.pad_token_id = pad_token_id
+
+    def start(self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor) -> Rows:
+        """Runs prompts.
+
+        Args:
+            token_ids: `[B, T]` integers, padded on the right.
+            lengths: `[B]` integers, the lengths of the prompts, at least 1.
+            cache_length: Number of positions that the cache has room for, at least `T`.
+        """
+        cache = self._model.prefill(token_ids, lengths, cache_length)[1]
+        in_prompt = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+        return Rows(
+            # The last token runs again, as one of a single position: the cache is by position.
+            token_ids=tf.gather(token_ids, lengths - 1, batch_dims=1),
+            positions=lengths - 1,
+            is_done=tf.zeros_like(lengths, tf.bool),
+            seen=self.seen(tf.where(in_prompt, token_ids, -1)),
+            cache=cache,
+        )
+
+    def seen(self, token_ids: Tensor) -> Tensor:
+        """Returns which tokens occur in each row of `[B, T]` ids; -1 stands for none."""
+        where = tf.where(token_ids >= 0)
+        ids = tf.cast(tf.gather_nd(token_ids, where), tf.int64)
+        index = tf.stack([where[:, 0], ids], axis=1)
+        shape = [tf.shape(token_ids)[0], self._model.backbone.vocabulary_size]
+        return tf.scatter_nd(index, tf.ones_like(ids, tf.int32), tf.cast(shape, tf.int64)) > 0
+
+    def random_numbers(self, seeds: Tensor) -> Tensor:
+        """Returns the random numbers of rows, one for each position; see `sampling`."""
+        return random_numbers(seeds, self._max_length)
+
+    def has_end(self, decoded: Decoded) -> Tensor:
+        """Returns which rows came to the end token, `[B]` booleans."""
+        is_end = decoded.is_new & (decoded.token_ids == self._end_token_id)
+        return tf.reduce_any(is_end, axis=1)
+
+    def __call__(
+        self,
+        rows: Rows,
+        steps: Tensor,
+        ends: Tensor,
+        settings: SamplingSettings,
+        numbers: Tensor,
+        num_alternatives: Tensor | int = 0,
+    ) -> tuple[Rows, Decoded]:
+        """Chooses up to `steps` tokens for every row, fewer if all rows are done before.
+
+        Args:
+            rows: The state, from `start` or the last call.
+            steps: Number of steps, an integer scalar.
+            ends: `[B]`, the lengths at which texts have no room for more.
+            settings: The `SamplingSettings` of the rows.
+            numbers: `[B, L]`, from `random_numbers`.
+            num_alternatives: Number of most probable tokens to return, `A`. Defaults to 0.
+
+        Returns:
+            `(rows, decoded)`: the state after the call, and the tokens.
+        """
+        model = self._model
+        head, weights = model._head_for_loops(), model.backbone.decoder.decoding_weights()
+        shape = tf.stack([tf.shape(rows.token_ids)[0], steps])
+        wide = tf.concat([shape, [num_alternatives]], axis=0)
+        decoded = Decoded(
+            tf.fill(shape, self.pad_token_id),
+            tf.zeros(shape, tf.bool),
+            tf.zeros(shape),
+            tf.zeros(wide, tf.int32),
+            tf.zeros(wide),
+        )
+
+        def more(step: Tensor, rows: Rows, decoded: Decoded) -> Tensor:
+            return (step < steps) & ~tf.reduce_all(rows.is_done)
+
+        def body(step: Tensor, rows: Rows, decoded: Decoded) -> tuple[Tensor, Rows, Decoded]:
+            logits, cache = model.decode_step(
+                rows.token_ids, rows.positions, rows.cache, head, weights
+            )
+            logits = tf.cast(logits, tf.float32)
+            positions = rows.positions + 1
+            number = tf.gather(numbers, tf.minimum(positions, self._max_length - 1), batch_dims=1)
+            chosen = choose_tokens(logits, settings, rows.seen, number)
+            log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
+            log_probability = tf.gather(logits, chosen, batch_dims=1) - log_normalizer
+            top = tf.math.top_k(logits, num_alternatives)
+            choice = Decoded(
+                tf.where(rows.is_done, self.pad_token_id, chosen),
+                ~rows.is_done,
+                tf.where(rows.is_done, 0.0, log_probability),
+                top.indices,
+                top.values - log_normalizer[:, None],
+            )
+            is_done = rows.is_done | (chosen == self._end_token_id) | (positions + 1 >= ends)
+            index = tf.stack([tf.range(shape[0]), chosen], axis=1)
+            rows = Rows(
+                choice.token_ids,
+                # A row that is done stays where it is, within the cache.
+                tf.where(is_done, rows.positions, positions),
+                is_done,
+                tf.tensor_scatter_nd_update(rows.seen, index, tf.ones_like(is_done)),
+                cache,
+            )
+            return step + 1, rows, Decoded(*map(_put, decoded, choice, [step] * len(choice)))
+
+        _, rows, decoded = tf.while_loop(more, body, (tf.constant(0), rows, decoded))
+        return rows, decoded
+
+
+def _put(buffer: Tensor, value: Tensor, step: Tensor) -> Tensor:
+    """Returns `[B, N, ...]` with `[B, ...]` at a step."""
+    is_here = tf.range(tf.shape(buffer)[1]) == step
+    for _ in range(value.shape.rank - 1):
+        is_here = is_here[:, None]
+    return tf.where(is_here, value[:, None], buffer)

@@ -1,0 +1,74 @@
+"""Caches that are indexed by position, `[B, S, C]`.
+
+The rows of a batch may be at one common position, or each at a position of its own.
+"""
+
+from keras import ops
+
+from primer_tf.types import Tensor
+
+
+def is_per_row(index: int | Tensor) -> bool:
+    """Returns whether `index` is `[B]`, a position for each row, and not one for all rows."""
+    return len(getattr(index, "shape", ())) == 1
+
+
+def add_positions(index: Tensor, length: int | Tensor) -> Tensor:
+    """Returns the positions `index` to `index + length - 1`.
+
+    Args:
+        index: Position of the first token, an integer, a scalar tensor or `[B]`.
+        length: Number of positions, `T`.
+
+    Returns:
+        `[T]`, or `[B, T]` if `index` is `[B]`.
+    """
+    steps = ops.arange(length, dtype="int32")
+    return (index[:, None] if is_per_row(index) else index) + steps
+
+
+def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
+    """Writes values at successive positions.
+
+    Args:
+        cache: `[B, S, C]`.
+        x: `[B, T, C]`.
+        index: Position of the first value, an integer, a scalar tensor or `[B]`.
+
+    Returns:
+        The cache, `[B, S, C]`, with `x` at the positions `index` to `index + T - 1`.
+    """
+    x = ops.cast(x, cache.dtype)
+    if isinstance(index, int):
+        return ops.concatenate([cache[:, :index], x, cache[:, index + ops.shape(x)[1] :]], axis=1)
+    if not is_per_row(index):
+        return ops.slice_update(cache, (0, index, 0), x)
+    # TensorFlow writes in place if nothing else needs the old cache.
+    rows, channels = _flat_rows(cache, index, ops.shape(x)[1]), cache.shape[-1]
+    flat = ops.reshape(cache, (-1, channels))
+    flat = ops.scatter_update(flat, ops.reshape(rows, (-1, 1)), ops.reshape(x, (-1, channels)))
+    return ops.reshape(flat, (-1, ops.shape(cache)[1], channels))
+
+
+def read_cache(cache: Tensor, index: int | Tensor, length: int) -> Tensor:
+    """Reads the values at successive positions.
+
+    Args:
+        cache: `[B, S, C]`.
+        index: Position of the first value, an integer, a scalar tensor or `[B]`.
+        length: Number of positions, `T`.
+
+    Returns:
+        `[B, T, C]`.
+    """
+    if not is_per_row(index):
+        return ops.slice(cache, (0, index, 0), (ops.shape(cache)[0], length, cache.shape[-1]))
+    flat = ops.reshape(cache, (-1, cache.shape[-1]))
+    return ops.take(flat, _flat_rows(cache, index, length), axis=0)
+
+
+def _flat_rows(cache: Tensor, index: Tensor, length: int | Tensor) -> Tensor:
+    """Returns the rows of `[B * S, C]` that hold successive positions, `[B, T]`."""
+    batch_size, size = ops.shape(cache)[:2]
+    starts = ops.arange(batch_size, dtype="int32") * size
+    return starts[:, None] + add_positions(index, length)
