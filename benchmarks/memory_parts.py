@@ -75,7 +75,8 @@ def main():
     sizes = [model["vocabulary_size"]] if arguments.smoke else [2048, 32128, 131072]
     tables = {}
     # Each case has its own process, because memory stays resident.
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    tasks = None if arguments.smoke else 1
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=tasks) as pool:
         for size in sizes:
             sized = {**model, "vocabulary_size": size}
             for name, settings in (("", {}), (", checkpointed", {"gradient_checkpointing": True})):

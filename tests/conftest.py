@@ -32,8 +32,10 @@ from tests.sample_text import SENTENCES  # noqa: E402
 def pytest_collection_modifyitems(items):
     """Keeps tests that share expensive fixtures in the same test process."""
     for item in items:
-        mesh = "mesh" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("mesh" if mesh else item.path.stem))
+        group = next(
+            (each for each in ("mesh", "export") if each in item.path.parts), item.path.stem
+        )
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -177,7 +177,7 @@ def test_no_room_for_the_preset(run, capsys, monkeypatch):
 def test_full_disk(disk, text_file, small_preset, capsys, command):
     arguments = {
         "vocab": ["vocab", "--data", str(text_file), "--size", "300", "--output"],
-        "export": ["export", "--max_length", "8", str(small_preset)],
+        "export": ["export", "--ids", "--max_length", "8", str(small_preset)],
     }[command]
     with disk.full(room=12 * 1024 if command == "export" else 0):
         status = main([*arguments, str(disk.folder / "out")])

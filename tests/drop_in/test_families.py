@@ -26,7 +26,16 @@ PROMPT_LENGTHS = np.array([2, 5, 3])
 pytestmark = pytest.mark.filterwarnings("ignore:.*optimizer")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+# One with KerasHub's `TransformerDecoder`, and one with rotary embeddings and grouped queries.
+QUICK = ("GPT2", "Llama")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FAMILIES
+    ],
+)
 def name(request):
     return request.param
 
