@@ -149,14 +149,14 @@ class IdSignatures:
 
     def decode_step(self, inputs: dict[str, Tensor]) -> Outputs:
         """Runs one more token of each row; returns the logits of the next ones and the cache."""
-        cache = self._cache.as_cache(inputs)
+        cache = self._own_cache(inputs)
         token_ids, positions = self._check_step(inputs, cache, tf.constant(1))
         logits, cache = self._model.decode_step(token_ids, positions, cache)
         return {"logits": tf.cast(logits, tf.float32), **self._cache.as_dict(cache)}
 
     def decode(self, inputs: dict[str, Tensor]) -> Outputs:
         """Runs several steps with sampling; returns the tokens and the cache."""
-        cache, steps = self._cache.as_cache(inputs), inputs["steps"]
+        cache, steps = self._own_cache(inputs), inputs["steps"]
         token_ids, positions = self._check_step(inputs, cache, steps)
         batch_size = tf.shape(token_ids)[0]
         sampling, seeds = self._check_sampling(inputs, batch_size)
@@ -222,6 +222,11 @@ class IdSignatures:
         token_ids = token_ids[:, : tf.reduce_max(lengths)]
         (token_ids,) = after([self._check_vocabulary("token_ids", token_ids)], token_ids)
         return token_ids, lengths
+
+    def _own_cache(self, inputs: Mapping[str, Tensor]) -> Cache:
+        """Returns a copy of a client's cache, because steps write in place."""
+        cache = self._cache.as_cache(inputs)
+        return tf.nest.map_structure(lambda tensor: tf.raw_ops.DeepCopy(x=tensor), cache)
 
     def _check_sampling(
         self, settings: Mapping[str, Tensor], batch_size: Tensor

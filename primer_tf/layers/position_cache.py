@@ -5,6 +5,7 @@ The rows of a batch may be at one common position, or each at a position of its 
 
 from keras import ops
 
+from primer_tf.layers.xla import in_plain_graph
 from primer_tf.types import Tensor
 
 
@@ -30,6 +31,10 @@ def add_positions(index: Tensor, length: int | Tensor) -> Tensor:
 def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
     """Writes values at successive positions.
 
+    In a TensorFlow graph that XLA does not compile, values at positions of each row's own are
+    written in place: `scatter_update` copies the cache there, which takes as long as a whole
+    decoding step. The old cache must not be used after that.
+
     Args:
         cache: `[B, S, C]`.
         x: `[B, T, C]`.
@@ -43,10 +48,14 @@ def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
         return ops.concatenate([cache[:, :index], x, cache[:, index + ops.shape(x)[1] :]], axis=1)
     if not is_per_row(index):
         return ops.slice_update(cache, (0, index, 0), x)
-    # TensorFlow writes in place if nothing else needs the old cache.
     rows, channels = _flat_rows(cache, index, ops.shape(x)[1]), cache.shape[-1]
-    flat = ops.reshape(cache, (-1, channels))
-    flat = ops.scatter_update(flat, ops.reshape(rows, (-1, 1)), ops.reshape(x, (-1, channels)))
+    flat, x = ops.reshape(cache, (-1, channels)), ops.reshape(x, (-1, channels))
+    if in_plain_graph():
+        import tensorflow as tf
+
+        flat = tf.raw_ops.InplaceUpdate(x=flat, i=ops.reshape(rows, (-1,)), v=x)
+    else:
+        flat = ops.scatter_update(flat, ops.reshape(rows, (-1, 1)), x)
     return ops.reshape(flat, (-1, ops.shape(cache)[1], channels))
 
 

@@ -13,3 +13,12 @@ def compiled_by_xla() -> bool:
     if keras.backend.backend() == "tensorflow":
         return in_xla_context()
     return keras.backend.backend() == "jax"
+
+
+def in_plain_graph() -> bool:
+    """Returns true in a function of TensorFlow that XLA does not compile."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.executing_eagerly() and not in_xla_context()

@@ -142,7 +142,8 @@ class CachedGeneration(CausalLMMixin):
     ) -> tuple[Tensor, Cache]:
         """Runs one more token of each row, at a position of the row's own.
 
-        Rows are independent, so they may join, leave and change places between steps.
+        Rows are independent, so they may join, leave and change places between steps. In a graph of
+        TensorFlow the step writes into the cache that it is given; see `position_cache`.
 
         Args:
             token_ids: `[B]` integers.

@@ -1,6 +1,7 @@
 """`prefill`, `decode_step` and `decode`: a client keeps the cache and moves rows between steps."""
 
 import numpy as np
+import tensorflow as tf
 
 from tests.export.conftest import LENGTH
 
@@ -90,3 +91,15 @@ def test_decode_chooses_in_the_graph(id_client, prompt_ids):
     chosen = outputs["token_ids"][1]
     is_new = np.cumprod(np.append(1, chosen[:-1] != END))  # the pad token follows the end
     np.testing.assert_array_equal(greedy * is_new, chosen)
+
+
+def test_a_clients_cache_is_not_written(id_client, prompt_ids):
+    ids, lengths = prompt_ids
+    _, cache = prefill(id_client, ids, lengths)
+    kept = {key: tf.constant(value) for key, value in cache.items()}
+    inputs = {"token_ids": tf.constant([5, 6, 7]), "positions": tf.constant(lengths, tf.int32)}
+    step = id_client._loaded.signatures["decode_step"]
+    first, again = (step(**inputs, **kept)["logits"].numpy() for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    for key, value in cache.items():
+        np.testing.assert_array_equal(kept[key].numpy(), value)

@@ -1,5 +1,6 @@
 """Layers are causal, and decoding with a cache equals the full forward pass."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -13,6 +14,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
 )
+from primer_tf.layers.position_cache import write_cache
 from tests.layers.helpers import numpy, randomize
 
 LENGTH, CHANNELS = 9, 12
@@ -93,6 +95,23 @@ def test_chunks_of_tokens(stack, x):
         y, cache = stack(x[:, start:stop], cache=cache, cache_update_index=start)
         parts.append(numpy(y))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), full, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's functions")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_cache_in_a_graph(jit_compile):
+    """Outside XLA it is written in place; what comes out is the same."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    cache, x = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 2, 2))
+    write = tf.function(write_cache, jit_compile=jit_compile)
+    expected = cache.copy()
+    for row, index in enumerate((0, 3, 1)):
+        expected[row, index : index + 2] = x[row]
+    # A copy: the array of NumPy is not to change.
+    actual = write(tf.identity(cache) + 0, tf.constant(x), tf.constant([0, 3, 1]))
+    np.testing.assert_array_equal(actual.numpy(), expected)
 
 
 @pytest.mark.parametrize("count", [1, 2])
