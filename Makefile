@@ -20,11 +20,13 @@ test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint
 	$(PYTEST) tests --ignore=tests/layers --ignore=tests/models
 	# In new processes, because TensorFlow keeps in memory whatever it has compiled.
 	$(PYTEST) tests/layers tests/models
-	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
+	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py
 	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 
 test-slow: $(VENV)/.test ## Run the tests that take minutes
 	$(PYTEST) tests -m slow
+	KERAS_BACKEND=jax $(PYTEST) tests/models/test_fused_loss.py tests/drop_in -m ""
+	KERAS_BACKEND=torch $(PYTEST) tests/drop_in -m ""
 
 test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 	$(PYTEST) tests/mesh tests/tasks -m ""

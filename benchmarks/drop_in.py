@@ -19,6 +19,8 @@ for family in FAMILIES[: 1 if arguments.smoke else None]:
     tables[f"{family}: training, {batch_size} x {length}"] = measure(
         "train_step", candidates, settings, arguments.rounds, batch_size * length
     )
+    if arguments.smoke:  # it would compile two more models
+        continue
     settings = {"model": model, "batch_size": 1, "prompt": prompt, "new": new}
     tables[f"{family}: decoding, batch 1"] = measure(
         "generate", candidates, settings, arguments.rounds, new

@@ -7,10 +7,10 @@ import keras_hub
 from keras import ops
 
 from primer_tf._compat import CachedGemmaAttention, CachedMistralAttention, LlamaAttention
-from primer_tf.drop_in.convolved_projections import ConvolvedProjections, check_kernel_size
+from primer_tf.drop_in.convolved_projections import ConvolvedKerasAttention, ConvolvedProjections
 from primer_tf.drop_in.decoding_cache import KEY_AND_VALUE, read_before, widen, write
 from primer_tf.errors import UserError
-from primer_tf.types import Config, Shape, Tensor
+from primer_tf.types import Tensor
 
 
 class CachedConvolvedAttention(ConvolvedProjections):
@@ -71,7 +71,9 @@ def unpadded(attention_mask: Tensor | None) -> Tensor | None:
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class CachedMultiHeadAttention(CachedConvolvedAttention, keras_hub.layers.CachedMultiHeadAttention):
+class CachedMultiHeadAttention(
+    CachedConvolvedAttention, ConvolvedKerasAttention, keras_hub.layers.CachedMultiHeadAttention
+):
     """`keras_hub.layers.CachedMultiHeadAttention` with Primer's convolutions, for self-attention.
 
     `primer_tf.drop_in.MultiHeadAttention` describes the convolutions. The first call with a cache
@@ -98,15 +100,6 @@ class CachedMultiHeadAttention(CachedConvolvedAttention, keras_hub.layers.Cached
     ((1, 1, 8), (1, 5, 6, 2, 4))
     """
 
-    def __init__(self, *args: Any, kernel_size: int = 3, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.kernel_size = check_kernel_size(kernel_size)
-
-    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
-        """Creates KerasHub's weights and the convolutions."""
-        super().build(query_shape, value_shape, key_shape)
-        self.add_convolutions(self.kernel_size)
-
     def call(
         self,
         query: Tensor,
@@ -129,10 +122,6 @@ class CachedMultiHeadAttention(CachedConvolvedAttention, keras_hub.layers.Cached
             return_attention_scores=return_attention_scores,
             training=training,
         )
-
-    def get_config(self) -> Config:
-        """Returns the constructor arguments."""
-        return {**super().get_config(), "kernel_size": self.kernel_size}
 
 
 class ConvolvedLlamaAttention(CachedConvolvedAttention, LlamaAttention):

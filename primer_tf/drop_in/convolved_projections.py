@@ -8,7 +8,7 @@ from keras import ops
 
 from primer_tf.errors import UserError
 from primer_tf.layers.causal_depthwise_conv_1d import CausalDepthwiseConv1D
-from primer_tf.types import Tensor
+from primer_tf.types import Config, Shape, Tensor
 
 if TYPE_CHECKING:
     # Type checkers see what the mixin finds in the class that it is mixed into.
@@ -83,6 +83,38 @@ class ConvolvedProjections(LayerBase):
         batch, length, heads, head_dim = ops.shape(x)
         flat = ops.reshape(x, (batch, length, heads * head_dim))
         return ops.reshape(self.convolutions()[role](flat, history=history), ops.shape(x))
+
+
+class ConvolvedKerasAttention(ConvolvedProjections):
+    """A mixin for subclasses of `keras.layers.MultiHeadAttention` and `GroupQueryAttention`.
+
+    Args:
+        *args: Arguments of Keras' layer.
+        kernel_size: Number of positions that an output of a convolution depends on, at least 1.
+            Defaults to 3.
+        **kwargs: Arguments of Keras' layer.
+
+    Raises:
+        UserError: `kernel_size` is below 1, or an input has more than one axis of positions.
+    """
+
+    def __init__(self, *args: Any, kernel_size: int = 3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kernel_size = check_kernel_size(kernel_size)
+
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
+        """Creates Keras' weights and the convolutions."""
+        if len(query_shape) != 3 or len(value_shape) != 3:
+            raise UserError(
+                f"{type(self).__name__} convolves over one axis of positions and takes inputs "
+                f"[batch, time, channels]; received shapes {query_shape} and {value_shape}."
+            )
+        super().build(query_shape, value_shape, key_shape)
+        self.add_convolutions(self.kernel_size)
+
+    def get_config(self) -> Config:
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "kernel_size": self.kernel_size}
 
 
 class _Chain:

@@ -5,27 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from primer_tf.drop_in.convolved_projections import ConvolvedProjections, check_kernel_size
-from primer_tf.errors import UserError
-from primer_tf.types import Config, Shape, Tensor
+from primer_tf.drop_in.convolved_projections import ConvolvedKerasAttention
+from primer_tf.types import Tensor
 
 
-class _KerasAttention(ConvolvedProjections):
-    """What Keras' two attention layers share: their build, their masks, their config."""
-
-    def __init__(self, *args: Any, kernel_size: int = 3, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.kernel_size = check_kernel_size(kernel_size)
-
-    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
-        """Creates Keras' weights and the convolutions."""
-        if len(query_shape) != 3 or len(value_shape) != 3:
-            raise UserError(
-                f"{type(self).__name__} convolves over one axis of positions and takes inputs "
-                f"[batch, time, channels]; received shapes {query_shape} and {value_shape}."
-            )
-        super().build(query_shape, value_shape, key_shape)
-        self.add_convolutions(self.kernel_size)
+class _KerasAttention(ConvolvedKerasAttention):
+    """What Keras' two attention layers share: their call and their masks."""
 
     def call(
         self,
@@ -60,10 +45,6 @@ class _KerasAttention(ConvolvedProjections):
             training=training,
             use_causal_mask=use_causal_mask,
         )
-
-    def get_config(self) -> Config:
-        """Returns the constructor arguments."""
-        return {**super().get_config(), "kernel_size": self.kernel_size}
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
