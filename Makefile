@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo test test-mesh test-slow newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo test test-mesh test-slow serve-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -30,6 +30,9 @@ test-slow: $(VENV)/.test ## Run the tests that take minutes
 
 test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 	$(PYTEST) tests/mesh tests/tasks -m ""
+
+serve-check: $(VENV)/.test ## Compare every way to an exported model with `generate`
+	$(BIN)/python -m tests.export.serve_check
 
 newcomer: $(VENV)/.test ## Run every block of the guides from a wheel in an environment of its own
 	$(BIN)/python -m tests.docs.newcomer

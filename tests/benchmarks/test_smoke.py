@@ -55,6 +55,7 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
 
 
+@pytest.mark.slow  # several processes that import TensorFlow
 def test_drop_in_quality(candidates_in_this_process, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["drop_in_quality", "--smoke", "--output", str(tmp_path)])
     for _ in range(2):  # the second time, the runs are in the file
@@ -72,6 +73,7 @@ def test_before_and_after(candidates_in_this_process, monkeypatch, tmp_path, cap
     check_rows("before_and_after", capsys.readouterr().out, tmp_path)
 
 
+@pytest.mark.slow  # several processes that import TensorFlow
 def test_candidates_run_in_their_own_processes(tmp_path):
     check_rows("score", run("score", tmp_path), tmp_path)
 
@@ -81,12 +83,14 @@ def test_startup(tmp_path):
     assert all(json.loads((tmp_path / "startup.json").read_text()).values())
 
 
+@pytest.mark.slow  # several processes that import TensorFlow
 def test_decoding_parts(tmp_path):
     assert "dot" in run("decoding_parts", tmp_path)
     (parts,) = json.loads((tmp_path / "decoding_parts.json").read_text()).values()
     assert sum(parts.values()) > 0
 
 
+@pytest.mark.slow  # several processes that import TensorFlow
 def test_memory_parts(tmp_path):
     run("memory_parts", tmp_path)
     step, checkpointed, loss = json.loads((tmp_path / "memory_parts.json").read_text()).values()

@@ -15,11 +15,8 @@ SOURCE = Path(__file__).with_name("c_client.c")
 TF_FOLDER = Path(tf.sysconfig.get_lib())
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    if shutil.which("gcc") is None:
-        pytest.skip("there is no gcc")
-    path = tmp_path_factory.mktemp("c") / "c_client"
+def build_program(path):
+    """Compiles the client against the libraries and headers of TensorFlow's wheel."""
     libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     command = ["gcc", "-Wall", "-Werror", f"-I{tf.sysconfig.get_include()}", str(SOURCE), "-o"]
     command += [str(path), f"-L{TF_FOLDER}", *libraries, f"-Wl,-rpath,{TF_FOLDER}"]
@@ -27,12 +24,23 @@ def program(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def text_ops():
+def text_ops_library():
     import tensorflow_text
 
     folder = Path(tensorflow_text.__file__).parent
     return folder / "python" / "ops" / "_sentencepiece_tokenizer.so"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no gcc")
+    return build_program(tmp_path_factory.mktemp("c") / "c_client")
+
+
+@pytest.fixture(scope="module")
+def text_ops():
+    return text_ops_library()
 
 
 def call(program, client, library, name, values, output, check=True):

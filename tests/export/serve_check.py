@@ -1,0 +1,106 @@
+"""`make serve-check`: every way to an exported model gives the texts of `generate`.
+
+Exports models of four architectures with noisy weights and completes eight prompts of different
+lengths through TensorFlow's C API, in a process without our code, over REST and over gRPC. Then it
+checks that a seed gives the same text in every batch.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from primer_tf.data.vocabulary import train_vocabulary
+from primer_tf.export import export_saved_model
+from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
+from primer_tf.serving.config import ModelConfig
+from tests.export.conftest import Client
+from tests.export.test_c_api import build_program, call, text_ops_library
+from tests.export.test_saved_model import CLIENT, run
+from tests.sample_text import SENTENCES
+from tests.serving.conftest import running
+
+PRESETS = ("tiny_primer", "tiny_primer_ez", "tiny_transformer_plusplus", "tiny_switch_primer")
+LENGTH = 48
+PROMPTS = [sentence[: 4 + 3 * i] for i, sentence in enumerate(SENTENCES[:8])]
+
+
+def make(preset, tokenizer):
+    """Returns a model whose greedy text does not repeat one token."""
+    keras.utils.set_random_seed(0)
+    preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=LENGTH)
+    # Experts without limited capacity, as decoding has them.
+    experts = {"eval_capacity_factor": 16.0} if "switch" in preset else {}
+    model = PrimerCausalLM.from_preset(preset, preprocessor=preprocessor, **experts)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        if "token_embedding" not in weight.path:
+            value = keras.ops.convert_to_numpy(weight)
+            weight.assign(value + 0.1 * rng.standard_normal(value.shape))
+    model.compile(sampler="greedy", jit_compile=False)
+    return model
+
+
+def answers(folder, client, program, scratch):
+    """Yields the name of each way and the texts that it gives."""
+    done = call(
+        program, client, text_ops_library(), "serving_default", {"prompts": PROMPTS}, "texts"
+    )
+    yield "C API", done.stdout
+    yield "process", run(CLIENT, folder, PROMPTS, scratch)["texts"]
+    with running([ModelConfig("primer", folder.parent)]) as server:
+        answer = server.http.post("/v1/models/primer:predict", json={"instances": PROMPTS})
+        yield "REST", answer.json()["predictions"]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "primer", "generate"
+        request.inputs["prompts"].CopyFrom(tf.make_tensor_proto(PROMPTS))
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(server.channel)
+        texts = stub.Predict(request, timeout=60).outputs["texts"].string_val
+        yield "gRPC", [text.decode("utf-8") for text in texts]
+
+
+def seeds_agree(client):
+    """Whether a row's text depends on its seed alone."""
+    rng, rows = np.random.default_rng(0), np.arange(len(PROMPTS))
+    settings = {"temperature": [1.0], "top_k": [40]}
+
+    def texts(rows):
+        prompts = [PROMPTS[row] for row in rows]
+        return client("generate", prompts=prompts, seed=rows + 100, **settings)["texts"]
+
+    together = texts(rows)
+    batches = [rng.permutation(rows) for _ in range(3)] + [rows[:3], *rows[:, None]]
+    return all((texts(batch) == together[batch]).all() for batch in batches)
+
+
+def main():
+    """Prints a row for each model; exits with 1 if an answer differs."""
+    tokenizer = PrimerTokenizer(train_vocabulary(SENTENCES * 4, size=300))
+    failures = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        program = build_program(scratch / "c_client")
+        for preset in PRESETS:
+            model = make(preset, tokenizer)
+            expected = model.generate(PROMPTS)
+            folder = export_saved_model(model, scratch / preset)
+            client = Client(folder)
+            cells = []
+            for name, texts in answers(folder, client, program, scratch):
+                same = texts == expected or texts == "".join(f"{text}\n" for text in expected)
+                failures += not same
+                cells.append(f"{name} {'same' if same else 'DIFFERS'}")
+            same = seeds_agree(client)
+            failures += not same
+            cells.append(f"seeds {'same' if same else 'DIFFER'}")
+            print(f"{preset:<28}{', '.join(cells)}", flush=True)
+    if failures:
+        sys.exit(f"{failures} checks failed")
+
+
+if __name__ == "__main__":
+    main()
