@@ -26,8 +26,8 @@ PROMPT_LENGTHS = np.array([2, 5, 3])
 pytestmark = pytest.mark.filterwarnings("ignore:.*optimizer")
 
 
-# One with KerasHub's `TransformerDecoder`, and one with rotary embeddings and grouped queries.
-QUICK = ("GPT2", "Llama")
+# Rotary embeddings and grouped queries; `test_transformer_decoder.py` has the rest in small.
+QUICK = ("Llama",)
 
 
 @pytest.fixture(
