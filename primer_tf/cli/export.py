@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from primer_tf.cli import options, sampling
+from primer_tf.cli import sampling
 from primer_tf.cli.load import HELP as OF_PRESET
 from primer_tf.cli.load import load
 from primer_tf.errors import UserError
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Writes the SavedModel and prints its folder."""
-    options.check_sampling(arguments)
+    sampling.check_sampling(arguments)
     if arguments.version is not None:
         COUNT.check(arguments.version, "version")
     for name, known in (("dtype", DTYPES), ("quantize", QUANTIZATIONS)):

@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Prints each prompt with its completion, on a terminal as it grows."""
-    options.check_sampling(arguments)
+    sampling.check_sampling(arguments)
     COUNT.check(arguments.samples, "samples")
     if arguments.max_new_tokens is not None:
         COUNT.check(arguments.max_new_tokens, "max_new_tokens")

@@ -6,10 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from primer_tf.errors import UserError
 from primer_tf.training.config import RunConfig, check_value, config_field
 
-SAMPLERS = ("greedy", "top_k", "top_p", "random", "beam", "contrastive")
 # Fields that hold a list of files, of which the command line takes several words.
 SEVERAL = ("data", "validation_data")
 
@@ -114,19 +112,3 @@ def add_gin(parser: ArgumentParser, use: str) -> None:
         default=[],
         help="folders with gin files, separated by commas, as T5's",
     )
-
-
-def check_sampling(arguments: Namespace) -> None:
-    """Checks `--sampler` and `--max_length`.
-
-    Args:
-        arguments: The parsed arguments.
-
-    Raises:
-        UserError: There is no such sampler, or the length leaves no room for text.
-    """
-    sampler, max_length = arguments.sampler, arguments.max_length
-    if sampler not in (None, *SAMPLERS):
-        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}.")
-    if max_length is not None and max_length < 2:
-        raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from primer_tf.cli.options import SAMPLERS
 from primer_tf.errors import UserError
 from primer_tf.training.config import COUNT_OR_ZERO, Constraint
 
@@ -33,7 +32,7 @@ def add_sampling(parser: ArgumentParser, default: str = "top_k") -> None:
         parser: The parser to add them to.
         default: The sampler if no option is given. Defaults to `"top_k"`.
     """
-    names = ", ".join(SAMPLERS)
+    names = ", ".join(SETTINGS)
     parser.add_argument(
         "--sampler", help=f"{names} (default: {default}, or what the settings ask for)"
     )
@@ -46,6 +45,22 @@ def add_sampling(parser: ArgumentParser, default: str = "top_k") -> None:
     parser.add_argument(
         "--top_p", type=float, help="draw from the fewest tokens with this probability together"
     )
+
+
+def check_sampling(arguments: Namespace) -> None:
+    """Checks `--sampler` and `--max_length`.
+
+    Args:
+        arguments: The parsed arguments.
+
+    Raises:
+        UserError: There is no such sampler, or the length leaves no room for text.
+    """
+    sampler, max_length = arguments.sampler, arguments.max_length
+    if sampler not in (None, *SETTINGS):
+        raise UserError(f"Unknown sampler {sampler!r}; known: {', '.join(SETTINGS)}.")
+    if max_length is not None and max_length < 2:
+        raise UserError(f"max_length {max_length} leaves no room for text; give at least 2.")
 
 
 def chosen_sampler(arguments: Namespace, default: str = "top_k") -> tuple[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from primer_tf.layers.position_cache import add_positions, is_per_row
+from primer_tf.layers.position_cache import add_positions
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.t5_relative_position_bias import skew_distances, unskew_distances
 from primer_tf.types import Tensor
@@ -122,8 +122,7 @@ def visible(
         Booleans that broadcast to `[B, H, T, S]`.
     """
     queries = add_positions(offset, query_length)[..., None]
-    mask = ops.less_equal(ops.arange(key_length, dtype="int32"), queries)
-    mask = mask[:, None] if is_per_row(offset) else mask[None, None]
+    mask = ops.less_equal(ops.arange(key_length, dtype="int32"), queries)[:, None]
     if padding_mask is not None:
         real = ops.cast(padding_mask[:, :key_length], "bool")
         mask = ops.logical_and(mask, real[:, None, None, :])

@@ -10,7 +10,7 @@ from primer_tf.layers.causal_separable_conv_1d import CausalSeparableConv1D
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.normalization import make_normalization
-from primer_tf.layers.position_cache import add_positions, is_per_row
+from primer_tf.layers.position_cache import add_positions
 from primer_tf.layers.shape_checks import check_rank
 from primer_tf.types import Cache, Config, Shape, Tensor
 
@@ -128,7 +128,6 @@ class EvolvedConvolution(PositionMixingLayer):
     ) -> Tensor:
         """Returns where a token is neither padding nor the first of its sequence, `[B or 1, T]`."""
         seen = ops.greater(add_positions(offset, length), 0)
-        seen = seen if is_per_row(offset) else seen[None, :]
         if padding_mask is not None:
             real = ops.cast(padding_mask, "bool")
             real_before = ops.pad(real[:, :-1], ((0, 0), (1, 0)))

@@ -22,9 +22,9 @@ def add_positions(index: Tensor, length: int | Tensor) -> Tensor:
         length: Number of positions, `T`.
 
     Returns:
-        `[T]`, or `[B, T]` if `index` is `[B]`.
+        `[B, T]` if `index` is `[B]`, else `[1, T]`.
     """
-    steps = ops.arange(length, dtype="int32")
+    steps = ops.arange(length, dtype="int32")[None]
     return (index[:, None] if is_per_row(index) else index) + steps
 
 
