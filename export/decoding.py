@@ -1,12 +1,18 @@
 """The decoding loop, in the graph."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from primer_tf.export.sampling import SamplingSettings, choose_tokens, random_numbers
 from primer_tf.models import PrimerCausalLM
 from primer_tf.types import Cache, Tensor
+
+
+# The sizes that XLA compiles for: powers of two, and for caches also what lies halfway.
+BATCH_SIZES = [2**i for i in range(31)]
+CACHE_LENGTHS = [length for i in range(6, 30) for length in (2**i, 2**i + 2 ** (i - 1))]
 
 
 class Rows(NamedTuple):
@@ -49,20 +55,42 @@ class Decoded(NamedTuple):
 class Decoder:
     """Decodes rows that are independent of each other, each at a position of its own.
 
+    XLA compiles its loop for each number of rows and each length of the cache. So that these are
+    few, `start` rounds both up.
+
     Args:
         model: A `PrimerCausalLM`.
         max_length: The number of positions of the longest text.
         end_token_id: The token that ends a row.
         pad_token_id: The token that follows the end.
+        jit_compile: Whether XLA compiles the loop. Defaults to `False`.
     """
 
     def __init__(
-        self, model: PrimerCausalLM, max_length: int, end_token_id: int, pad_token_id: int
+        self,
+        model: PrimerCausalLM,
+        max_length: int,
+        end_token_id: int,
+        pad_token_id: int,
+        jit_compile: bool = False,
     ) -> None:
         self._model = model
         self._max_length = max_length
         self._end_token_id = end_token_id
         self.pad_token_id = pad_token_id
+        self.jit_compile = jit_compile
+        # Between two looks for stop strings. A call of a compiled loop copies the cache.
+        self.steps_before_stop = 8 if jit_compile else 1
+        # A request must not wait until they are made.
+        weights = tf.function(model.decoding_weights, jit_compile=jit_compile)()
+        self._variables = [
+            tf.Variable(each, trainable=False)
+            for each in tf.nest.flatten(weights)
+            if each is not None
+        ]
+        self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
+        self._loop = tf.function(self._run, jit_compile=True) if jit_compile else self._run
+        self._compiled_prefill = tf.function(model._build_cache, jit_compile=True)
 
     def start(self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor) -> Rows:
         """Runs prompts.
@@ -72,7 +100,9 @@ class Decoder:
             lengths: `[B]` integers, the lengths of the prompts, at least 1.
             cache_length: Number of positions that the cache has room for, at least `T`.
         """
-        cache = self._model.prefill(token_ids, lengths, cache_length)[1]
+        if self.jit_compile:
+            cache_length = tf.minimum(round_up(cache_length, CACHE_LENGTHS), self._max_length)
+        cache = self.prefill(token_ids, lengths, cache_length)[1]
         in_prompt = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
         return Rows(
             # The last token runs again, as one of a single position: the cache is by position.
@@ -82,6 +112,17 @@ class Decoder:
             seen=self.seen(tf.where(in_prompt, token_ids, -1)),
             cache=cache,
         )
+
+    def prefill(
+        self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor
+    ) -> tuple[Tensor, Cache]:
+        """Runs prompts; see `PrimerCausalLM.prefill`."""
+        if not self.jit_compile:
+            return self._model.prefill(token_ids, lengths, cache_length)
+        missing = cache_length - tf.shape(token_ids)[1]
+        padded = tf.pad(token_ids, [[0, 0], [0, missing]], constant_values=self.pad_token_id)
+        hidden_states, cache = self._compiled_prefill(padded, tf.reduce_max(lengths))
+        return tf.gather(hidden_states, lengths - 1, batch_dims=1), cache
 
     def seen(self, token_ids: Tensor) -> Tensor:
         """Returns which tokens occur in each row of `[B, T]` ids; -1 stands for none."""
@@ -107,13 +148,13 @@ class Decoder:
         ends: Tensor,
         settings: SamplingSettings,
         numbers: Tensor,
-        num_alternatives: Tensor | int = 0,
+        num_alternatives: int = 0,
     ) -> tuple[Rows, Decoded]:
         """Chooses up to `steps` tokens for every row, fewer if all rows are done before.
 
         Args:
             rows: The state, from `start` or the last call.
-            steps: Number of steps, an integer scalar.
+            steps: Number of steps, an integer scalar, at most the number of positions.
             ends: `[B]`, the lengths at which texts have no room for more.
             settings: The `SamplingSettings` of the rows.
             numbers: `[B, L]`, from `random_numbers`.
@@ -122,9 +163,23 @@ class Decoder:
         Returns:
             `(rows, decoded)`: the state after the call, and the tokens.
         """
-        model = self._model
-        head, weights = model._head_for_loops(), model.backbone.decoder.decoding_weights()
-        shape = tf.stack([tf.shape(rows.token_ids)[0], steps])
+        rows, decoded = self._loop(rows, steps, ends, settings, numbers, num_alternatives)
+        return rows, Decoded(*(each[:, :steps] for each in decoded))
+
+    def _run(
+        self,
+        rows: Rows,
+        steps: Tensor,
+        ends: Tensor,
+        settings: SamplingSettings,
+        numbers: Tensor,
+        num_alternatives: int,
+    ) -> tuple[Rows, Decoded]:
+        """Returns the state after the call, and at least `steps` columns of tokens."""
+        model, weights = self._model, self._decoding_weights()
+        # XLA must know the number of columns.
+        columns = self._max_length if self.jit_compile else steps
+        shape = tf.stack([tf.shape(rows.token_ids)[0], columns])
         wide = tf.concat([shape, [num_alternatives]], axis=0)
         decoded = Decoded(
             tf.fill(shape, self.pad_token_id),
@@ -138,9 +193,7 @@ class Decoder:
             return (step < steps) & ~tf.reduce_all(rows.is_done)
 
         def body(step: Tensor, rows: Rows, decoded: Decoded) -> tuple[Tensor, Rows, Decoded]:
-            logits, cache = model.decode_step(
-                rows.token_ids, rows.positions, rows.cache, head, weights
-            )
+            logits, cache = model.decode_step(rows.token_ids, rows.positions, rows.cache, weights)
             logits = tf.cast(logits, tf.float32)
             positions = rows.positions + 1
             number = tf.gather(numbers, tf.minimum(positions, self._max_length - 1), batch_dims=1)
@@ -169,6 +222,23 @@ class Decoder:
 
         _, rows, decoded = tf.while_loop(more, body, (tf.constant(0), rows, decoded))
         return rows, decoded
+
+    def _decoding_weights(self) -> Any:
+        variables = iter(self._variables)
+        return tf.nest.map_structure(
+            lambda exists: tf.convert_to_tensor(next(variables)) if exists else None,
+            self._structure,
+        )
+
+
+def round_up(x: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Returns the smallest of some sizes that is not below `x`.
+
+    Args:
+        x: An integer scalar, at most the largest size.
+        sizes: The sizes, in rising order.
+    """
+    return tf.constant(sizes)[tf.searchsorted(tf.constant(sizes), x[None])[0]]
 
 
 def _put(buffer: Tensor, value: Tensor, step: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ al. 2021), exported by primer_tf {version} with TensorFlow {tensorflow}.
 | vocabulary | {pieces:,} SentencePiece tokens ({rows:,} rows of the embedding) |
 | longest text | {max_length} tokens of prompt and completion |
 | weights | {weights} |
+| decoding loop | {loop} |
 | sampler of `serving_default` | {sampler} |
 
 ## Signatures
@@ -59,6 +60,7 @@ def write_description(
     max_length: int,
     defaults: Defaults,
     signatures: dict[str, tuple[Any, list[Any]]],
+    jit_compile: bool,
 ) -> None:
     """Writes the vocabulary, the description of the model and the model card.
 
@@ -68,6 +70,7 @@ def write_description(
         max_length: Largest number of tokens of prompt and completion.
         defaults: The settings of requests that give none.
         signatures: The functions and the specs of their inputs by the names of the signatures.
+        jit_compile: Whether XLA compiles the decoding loop.
     """
     assert model.preprocessor is not None  # `export_saved_model` checks it
     tokenizer, backbone = model.preprocessor.tokenizer, model.backbone
@@ -97,6 +100,7 @@ def write_description(
         "pad_token_id": tokenizer.pad_token_id,
         "dtype": model.dtype_policy.name,
         "quantization": model.quantization_mode,
+        "jit_compile": jit_compile,
         "sampler": settings,
         "defaults": defaults._asdict(),
     }
@@ -113,6 +117,9 @@ def write_description(
         rows=backbone.vocabulary_size,
         max_length=max_length,
         weights=weights + model.dtype_policy.name,
+        loop="compiled by XLA; TensorFlow Serving needs `--xla_cpu_compilation_enabled`"
+        if jit_compile
+        else "not compiled by XLA",
         sampler=", ".join(f"{key} {value}" for key, value in settings.items()),
         signatures=_table(signatures, defaults),
         gin=gin,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from primer_tf.export.decoding import Decoded, Decoder, Rows
+from primer_tf.export.decoding import BATCH_SIZES, Decoded, Decoder, Rows, round_up
 from primer_tf.export.sampling import SamplingSettings
 from primer_tf.export.stop_strings import find_first
 from primer_tf.types import Tensor
@@ -58,11 +58,24 @@ def complete(
         seeds: `[B]` integers.
         stop: The strings that end a row's text, beside the end token. Defaults to none.
     """
-    limit, batch_size = tf.reduce_max(max_new_tokens), tf.shape(lengths)[0]
+    limit, num_prompts = tf.reduce_max(max_new_tokens), tf.shape(lengths)[0]
+    inputs = (token_ids, lengths, max_new_tokens, settings, seeds)
+    strings = None if stop is None else stop.strings
+    if decoder.jit_compile:
+        # XLA compiles for each number of rows, so there are only a few.
+        row = tf.minimum(tf.range(round_up(num_prompts, BATCH_SIZES)), num_prompts - 1)
+        inputs, strings = tf.nest.map_structure(
+            lambda each: None if each is None else tf.gather(each, row), (inputs, strings)
+        )
+    token_ids, lengths, max_new_tokens, settings, seeds = inputs
+    batch_size = tf.shape(lengths)[0]
     ends = lengths + max_new_tokens
     numbers = decoder.random_numbers(seeds)
     # Without stop strings there is nothing to look at before the end.
-    steps = limit if stop is None else tf.where(tf.reduce_all(stop.strings == ""), limit, 1)
+    steps = limit
+    if strings is not None:
+        stop = StopStrings(strings, stop.token_texts)
+        steps = tf.where(tf.reduce_all(strings == ""), limit, decoder.steps_before_stop)
 
     def more(rows: Rows, tails: Tensor, done: Completions) -> Tensor:
         return (tf.shape(done.token_ids)[1] < limit) & ~tf.reduce_all(rows.is_done)
@@ -88,6 +101,7 @@ def complete(
         return rows, tails, done
 
     rows = decoder.start(token_ids, lengths, tf.reduce_max(ends) - 1)
+    rows = rows._replace(is_done=tf.range(batch_size) >= num_prompts)
     nothing = Completions(
         tf.zeros([batch_size, 0], tf.int32),
         tf.zeros([batch_size, 0]),
@@ -102,9 +116,12 @@ def complete(
     )
     loop = (rows, tf.fill([batch_size], ""), nothing)
     _, _, done = tf.while_loop(more, extend, loop, shape_invariants=shapes)
-    return done._replace(
-        token_ids=tf.where(done.is_new, done.token_ids, decoder.pad_token_id),
-        log_probabilities=tf.where(done.is_new, done.log_probabilities, 0.0),
+    token_ids, log_probabilities, is_new = (x[:num_prompts, :limit] for x in done[:3])
+    return Completions(
+        tf.where(is_new, token_ids, decoder.pad_token_id),
+        tf.where(is_new, log_probabilities, 0.0),
+        is_new,
+        done.is_stopped[:num_prompts],
     )
 
 

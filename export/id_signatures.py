@@ -143,7 +143,7 @@ class IdSignatures:
             ),
         )
         (cache_length,) = after([has_room], cache_length)
-        states, cache = self._model.prefill(token_ids, lengths, cache_length)
+        states, cache = self._decoder.prefill(token_ids, lengths, cache_length)
         logits = self._model._logits(states)
         return {"logits": tf.cast(logits, tf.float32), **self._cache.as_dict(cache)}
 
@@ -176,12 +176,17 @@ class IdSignatures:
         rows = Rows(token_ids, positions, is_done, self._decoder.seen(seen_ids), cache)
         ends = tf.fill([batch_size], self._max_length)
         numbers = self._decoder.random_numbers(seeds)
-        rows, decoded = self._decoder(rows, steps, ends, sampling, numbers, count)
+        most = min(MAX_ALTERNATIVES, self._vocabulary_size)
+        rows, decoded = tf.cond(
+            count > 0,
+            lambda: self._decoder(rows, steps, ends, sampling, numbers, most),
+            lambda: self._decoder(rows, steps, ends, sampling, numbers),
+        )
         return {
             "token_ids": decoded.token_ids,
             "log_probabilities": decoded.log_probabilities,
-            "alternative_ids": decoded.alternative_ids,
-            "alternative_log_probabilities": decoded.alternative_log_probabilities,
+            "alternative_ids": decoded.alternative_ids[:, :, :count],
+            "alternative_log_probabilities": decoded.alternative_log_probabilities[:, :, :count],
             **self._cache.as_dict(rows.cache),
         }
 

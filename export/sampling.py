@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from primer_tf.types import Tensor
 
-# Tokens that are sorted to find those of `top_p`; if they are not enough, all are sorted.
+# Tokens that are sorted to find those of a filter; if they are not enough, all are sorted. Their
+# number does not depend on the request, because XLA must know it.
 CANDIDATES = 256
 
 
@@ -97,15 +98,17 @@ def filter_logits(logits: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
         `[B, V]`.
     """
 
+    size = logits.shape[1]
+    few = min(CANDIDATES, size)
+
     def keep_top_k() -> Tensor:
-        values = tf.math.top_k(logits, tf.reduce_max(top_k)).values
-        least = tf.gather(values, tf.maximum(top_k - 1, 0), batch_dims=1)
+        is_few = tf.reduce_max(top_k) <= few
+        least = tf.cond(is_few, lambda: _nth(logits, top_k, few), lambda: _nth(logits, top_k, size))
         return _from(logits, tf.where(top_k > 0, least, -float("inf")))
 
     def keep_top_p(logits: Tensor) -> Tensor:
         total = tf.reduce_sum(tf.exp(logits), axis=-1)
-        size = tf.shape(logits)[1]
-        least, enough = _nucleus(logits, tf.minimum(CANDIDATES, size), total, top_p)
+        least, enough = _nucleus(logits, few, total, top_p)
         least = tf.cond(
             tf.reduce_all(enough | (top_p == 1.0)),
             lambda: least,
@@ -121,7 +124,13 @@ def _from(logits: Tensor, least: Tensor) -> Tensor:
     return tf.where(logits >= least[:, None], logits, -float("inf"))
 
 
-def _nucleus(logits: Tensor, count: Tensor, total: Tensor, top_p: Tensor) -> tuple[Tensor, Tensor]:
+def _nth(logits: Tensor, n: Tensor, count: int) -> Tensor:
+    """Returns the logit that is the `n`-th largest of its row, by sorting the `count` largest."""
+    values = tf.math.top_k(logits, count).values
+    return tf.gather(values, tf.maximum(n - 1, 0), batch_dims=1)
+
+
+def _nucleus(logits: Tensor, count: int, total: Tensor, top_p: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the least logit of `top_p`, and whether `count` sorted tokens were enough."""
     values = tf.math.top_k(logits, count).values
     probabilities = tf.exp(values)

@@ -26,6 +26,7 @@ def export_saved_model(
     max_length: int | None = None,
     version: int | None = None,
     ids: bool = False,
+    jit_compile: bool = False,
 ) -> Path:
     """Writes a SavedModel to `directory/version`, the layout that TensorFlow Serving watches.
 
@@ -47,6 +48,8 @@ def export_saved_model(
         ids: Whether to write signatures on token ids only (`generate_ids`, `score_ids`,
             `embed_ids`, and those for continuous batching), which load without TF Text. Defaults to
             `False`.
+        jit_compile: Whether XLA compiles the decoding loop, which about halves its time on CPUs.
+            TensorFlow Serving then needs `--xla_cpu_compilation_enabled`. Defaults to `False`.
 
     Returns:
         The folder of the version, a `Path`.
@@ -68,7 +71,9 @@ def export_saved_model(
     chosen = sampler_settings(model.sampler)
     defaults = chosen or Defaults()
     tokenizer = model.preprocessor.tokenizer
-    decoder = Decoder(model, max_length, tokenizer.end_token_id, tokenizer.pad_token_id)
+    decoder = Decoder(
+        model, max_length, tokenizer.end_token_id, tokenizer.pad_token_id, jit_compile
+    )
     of_ids = IdSignatures(model, decoder, max_length, defaults)
     archive = keras.export.ExportArchive()
     if ids:
@@ -83,7 +88,7 @@ def export_saved_model(
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with atomic_directory(target) as folder, tensorflow_writes(target):
         archive.write_out(str(folder), options, verbose=False)
-        write_description(folder, model, max_length, defaults, signatures)
+        write_description(folder, model, max_length, defaults, signatures, jit_compile)
         write_warmup(folder, signatures, model, max_length)
     return target
 

@@ -24,6 +24,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ids", action="store_true", help="signatures on token ids, which need no TF Text"
     )
+    parser.add_argument(
+        "--jit_compile",
+        action="store_true",
+        help="let XLA compile decoding; TensorFlow Serving then needs --xla_cpu_compilation_enabled",
+    )
     parser.add_argument("--dtype", help=f"{', '.join(DTYPES)} (default: the preset's)")
     parser.add_argument("--quantize", help="int8, for weights of one byte (default: none)")
 
@@ -50,6 +55,11 @@ def run(arguments: Namespace) -> None:
     if arguments.quantize:
         model.quantize(arguments.quantize)
     folder = export_saved_model(
-        model, arguments.directory, arguments.max_length, arguments.version, ids=arguments.ids
+        model,
+        arguments.directory,
+        arguments.max_length,
+        arguments.version,
+        ids=arguments.ids,
+        jit_compile=arguments.jit_compile,
     )
     print(f"Wrote {folder}.")

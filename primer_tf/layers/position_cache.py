@@ -5,7 +5,7 @@ The rows of a batch may be at one common position, or each at a position of its 
 
 from keras import ops
 
-from primer_tf.layers.xla import in_plain_graph
+from primer_tf.layers.xla import compiled_by_xla, in_plain_graph
 from primer_tf.types import Tensor
 
 
@@ -48,6 +48,10 @@ def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
         return ops.concatenate([cache[:, :index], x, cache[:, index + ops.shape(x)[1] :]], axis=1)
     if not is_per_row(index):
         return ops.slice_update(cache, (0, index, 0), x)
+    if compiled_by_xla() and isinstance(x.shape[0], int) and x.shape[0] <= 16:
+        for row in range(x.shape[0]):
+            cache = ops.slice_update(cache, (row, index[row], 0), x[row : row + 1])
+        return cache
     rows, channels = _flat_rows(cache, index, ops.shape(x)[1]), cache.shape[-1]
     flat, x = ops.reshape(cache, (-1, channels)), ops.reshape(x, (-1, channels))
     if in_plain_graph():

@@ -1,6 +1,6 @@
 """Generation with a cache."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras import ops
@@ -55,24 +55,28 @@ class CachedGeneration(CausalLMMixin):
             self.backbone.token_embedding(token_ids),
             cache=cache,
             cache_update_index=cache_update_index,
-            decoding_weights=decoding_weights,
+            decoding_weights=decoding_weights and decoding_weights["decoder"],
         )
 
-    def _head_for_loops(self) -> Callable[[Tensor], Tensor]:
-        """Returns `_logits` in a form for loops: the embedding is transposed once, before them."""
-        embedding = self.backbone.token_embedding
-        if gains_from_int8_product(embedding):
-            return self._int8_logits
-        if embedding.quantization_mode is not None:
-            return self._logits
-        table = ops.transpose(ops.convert_to_tensor(embedding.embeddings))
-        table = ops.cast(table, embedding.compute_dtype)
-        return lambda hidden_states: ops.matmul(self._scaled(hidden_states), table)
+    def decoding_weights(self) -> dict[str, Any]:
+        """Returns the weights in the forms in which a loop reads them fastest.
 
-    def _int8_logits(self, hidden_states: Tensor) -> Tensor:
-        if not is_one_vector(hidden_states):
-            return self._logits(hidden_states)
+        They are made once, before the loop: among them is the embedding, transposed.
+        """
+        embedding, table = self.backbone.token_embedding, None
+        if embedding.quantization_mode is None:
+            table = ops.transpose(ops.convert_to_tensor(embedding.embeddings))
+            table = ops.cast(table, embedding.compute_dtype)
+        return {"decoder": self.backbone.decoder.decoding_weights(), "head": table}
+
+    def _logits_of_step(self, hidden_states: Tensor, decoding_weights: Any) -> Tensor:
+        """Returns the logits of a single position, `[B, 1, V]`."""
+        table = decoding_weights and decoding_weights["head"]
+        if table is not None:
+            return ops.matmul(self._scaled(hidden_states), table)
         embedding = self.backbone.token_embedding
+        if not (gains_from_int8_product(embedding) and is_one_vector(hidden_states)):
+            return self._logits(hidden_states)
         return int8_product(
             self._scaled(hidden_states),
             embedding.embeddings,
@@ -137,7 +141,6 @@ class CachedGeneration(CausalLMMixin):
         token_ids: Tensor,
         positions: Tensor,
         cache: Cache,
-        head: Callable[[Tensor], Tensor] | None = None,
         decoding_weights: Any = None,
     ) -> tuple[Tensor, Cache]:
         """Runs one more token of each row, at a position of the row's own.
@@ -149,14 +152,13 @@ class CachedGeneration(CausalLMMixin):
             token_ids: `[B]` integers.
             positions: `[B]` integers.
             cache: The cache that `prefill` or an earlier step returned.
-            head: A function from hidden states to logits. Defaults to the model's.
-            decoding_weights: What `backbone.decoder.decoding_weights` returned. Defaults to `None`.
+            decoding_weights: What `decoding_weights` returned. Defaults to `None`.
 
         Returns:
             `(logits, cache)`: `[B, V]`, and the updated cache.
         """
         x, cache = self._extend_cache(token_ids[:, None], cache, positions, decoding_weights)
-        return (head or self._logits)(x)[:, 0], cache
+        return self._logits_of_step(x, decoding_weights)[:, 0], cache
 
     def generate_step(
         self, inputs: Inputs, stop_token_ids: Sequence[int] | None = None
@@ -178,13 +180,14 @@ class CachedGeneration(CausalLMMixin):
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
         hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
         start = ops.min(lengths)
-        head, weights = self._head_for_loops(), self.backbone.decoder.decoding_weights()
+        weights = self.decoding_weights()
 
         def next(prompt, cache, index):
             # The token to feed is the one before the token to predict.
             before = ops.slice(prompt, (0, index - 1), (ops.shape(prompt)[0], 1))
             hidden_states, cache = self._extend_cache(before, cache, index - 1, weights)
-            return head(hidden_states)[:, 0], hidden_states[:, 0], cache
+            logits = self._logits_of_step(hidden_states, weights)
+            return logits[:, 0], hidden_states[:, 0], cache
 
         token_ids = self.sampler(
             next=next,

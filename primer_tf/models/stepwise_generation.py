@@ -72,7 +72,7 @@ class StepwiseGenerator:
     ) -> tuple[Tensor, Cache]:
         """Generates the tokens at the positions from `index` to `end`."""
         model, sampler = self.model, self.model.sampler
-        head, weights = model._head_for_loops(), model.backbone.decoder.decoding_weights()
+        weights = model.decoding_weights()
 
         def more(token_ids, cache, index):
             return index < end
@@ -80,7 +80,8 @@ class StepwiseGenerator:
         def step(token_ids, cache, index):
             before = ops.slice(token_ids, (0, index - 1), (ops.shape(token_ids)[0], 1))
             x, cache = model._extend_cache(before, cache, index - 1, weights)
-            token = sampler.get_next_token(sampler.compute_probabilities(head(x)[:, 0]))
+            logits = model._logits_of_step(x, weights)[:, 0]
+            token = sampler.get_next_token(sampler.compute_probabilities(logits))
             # Longer prompts keep their own tokens.
             token = ops.where(mask[:, index], token_ids[:, index], ops.cast(token, "int32"))
             return ops.slice_update(token_ids, (0, index), token[:, None]), cache, index + 1
