@@ -9,7 +9,6 @@ from primer_tf.export.sampling import SamplingSettings, choose_tokens, random_nu
 from primer_tf.models import PrimerCausalLM
 from primer_tf.types import Cache, Tensor
 
-
 # The sizes that XLA compiles for: powers of two, and for caches also what lies halfway.
 BATCH_SIZES = [2**i for i in range(31)]
 CACHE_LENGTHS = [length for i in range(6, 30) for length in (2**i, 2**i + 2 ** (i - 1))]

@@ -73,7 +73,7 @@ def complete(
     numbers = decoder.random_numbers(seeds)
     # Without stop strings there is nothing to look at before the end.
     steps = limit
-    if strings is not None:
+    if stop is not None and strings is not None:
         stop = StopStrings(strings, stop.token_texts)
         steps = tf.where(tf.reduce_all(strings == ""), limit, decoder.steps_before_stop)
 

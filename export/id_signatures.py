@@ -22,7 +22,7 @@ from primer_tf.types import Cache, Tensor
 
 IDS = tf.TensorSpec([None, None], tf.int32, "token_ids")
 LENGTHS = tf.TensorSpec([None], tf.int32, "lengths")
-# Most tokens that `decode` returns beside the one it chose.
+# Most tokens that `decode` returns beside the one it chose; `score_prompt` returns as many.
 MAX_ALTERNATIVES = 20
 
 Outputs = dict[str, Tensor]
@@ -48,6 +48,7 @@ class IdSignatures:
         self._max_length = max_length
         self._defaults = defaults
         self._vocabulary_size = model.backbone.vocabulary_size
+        self._max_alternatives = min(MAX_ALTERNATIVES, self._vocabulary_size)
         self._cache = CacheTensors(model)
 
     def signatures(self) -> Signatures:
@@ -71,6 +72,7 @@ class IdSignatures:
             "prefill": (self.prefill, [IDS, LENGTHS, tf.TensorSpec([], tf.int32, "cache_length")]),
             "decode_step": (self.decode_step, [step]),
             "decode": (self.decode, [step | _by_name([*scalars, *sampling, seen])]),
+            "score_prompt": (self.score_prompt, [IDS, LENGTHS]),
         }
 
     def generate_ids(self) -> Callable[..., Outputs]:
@@ -118,6 +120,18 @@ class IdSignatures:
         is_scored = (position >= prompt_lengths[:, None]) & (position < lengths[:, None])
         scores = score_tokens(self._model, token_ids, is_scored)
         return score_outputs(scores, lengths - prompt_lengths)
+
+    def score_prompt(self, token_ids: Tensor, lengths: Tensor) -> Outputs:
+        """Scores all tokens but the start token, with alternatives."""
+        token_ids, lengths = self.check_ids(token_ids, lengths, room=0)
+        position = tf.range(tf.shape(token_ids)[1])
+        is_scored = (position >= 1) & (position < lengths[:, None])
+        scores = score_tokens(self._model, token_ids, is_scored, self._max_alternatives)
+        return {
+            "log_probabilities": scores.log_probabilities,
+            "alternative_ids": scores.alternative_ids,
+            "alternative_log_probabilities": scores.alternative_log_probabilities,
+        }
 
     def embed_ids(self, token_ids: Tensor, lengths: Tensor) -> Outputs:
         """Returns hidden states."""
@@ -176,10 +190,9 @@ class IdSignatures:
         rows = Rows(token_ids, positions, is_done, self._decoder.seen(seen_ids), cache)
         ends = tf.fill([batch_size], self._max_length)
         numbers = self._decoder.random_numbers(seeds)
-        most = min(MAX_ALTERNATIVES, self._vocabulary_size)
         rows, decoded = tf.cond(
             count > 0,
-            lambda: self._decoder(rows, steps, ends, sampling, numbers, most),
+            lambda: self._decoder(rows, steps, ends, sampling, numbers, self._max_alternatives),
             lambda: self._decoder(rows, steps, ends, sampling, numbers),
         )
         return {

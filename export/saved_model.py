@@ -31,9 +31,9 @@ def export_saved_model(
     """Writes a SavedModel to `directory/version`, the layout that TensorFlow Serving watches.
 
     Its signatures contain the tokenizer, the decoding loop with its cache, and sampling:
-    `serving_default`, `generate`, `score` and `embed` on texts, and `prefill`, `decode` and
-    `decode_step` on token ids for servers that batch continuously. Signatures on texts need the TF
-    Text operations, which stock TensorFlow Serving has.
+    `serving_default`, `generate`, `score` and `embed` on texts, and `prefill`, `decode`,
+    `decode_step` and `score_prompt` on token ids for servers that batch continuously. Signatures on
+    texts need the TF Text operations, which stock TensorFlow Serving has.
 
     Beside it are requests to warm up with, the vocabulary, a description of the model, and
     `MODEL_CARD.md`.

@@ -18,10 +18,14 @@ class TokenScores(NamedTuple):
         log_probabilities: `[B, N]`, in nats, zero after a row's last token.
         is_greedy: `[B, N]` booleans, whether the token is the most probable one. True after the
             last.
+        alternative_ids: `[B, N, A]`, the most probable tokens, zero after the last.
+        alternative_log_probabilities: `[B, N, A]`.
     """
 
     log_probabilities: Tensor
     is_greedy: Tensor
+    alternative_ids: Tensor
+    alternative_log_probabilities: Tensor
 
 
 def hidden_states(model: PrimerCausalLM, token_ids: Tensor) -> Tensor:
@@ -35,7 +39,9 @@ def hidden_states(model: PrimerCausalLM, token_ids: Tensor) -> Tensor:
     return model._extend_cache(token_ids, cache, 0)[0]
 
 
-def score_tokens(model: PrimerCausalLM, token_ids: Tensor, is_scored: Tensor) -> TokenScores:
+def score_tokens(
+    model: PrimerCausalLM, token_ids: Tensor, is_scored: Tensor, num_alternatives: int = 0
+) -> TokenScores:
     """Scores some tokens of texts, each given the tokens before it.
 
     Args:
@@ -43,6 +49,7 @@ def score_tokens(model: PrimerCausalLM, token_ids: Tensor, is_scored: Tensor) ->
         token_ids: `[B, T]` integers, padded on the right.
         is_scored: `[B, T]` booleans, true at the tokens to score, which are successive and not the
             first of a row.
+        num_alternatives: Number of most probable tokens to return, `A`. Defaults to 0.
 
     Returns:
         The `TokenScores`, with `N` the largest number of tokens to score in a row.
@@ -58,24 +65,42 @@ def score_tokens(model: PrimerCausalLM, token_ids: Tensor, is_scored: Tensor) ->
     def more(start: Tensor, *arrays: tf.TensorArray) -> Tensor:
         return start < count
 
-    def score(start: Tensor, values: tf.TensorArray, are_best: tf.TensorArray) -> tuple:
+    def score(start: Tensor, *arrays: tf.TensorArray) -> tuple:
         some = targets[start : start + rows]
         logits = tf.cast(model._logits(states[start : start + rows]), tf.float32)
-        value = tf.gather(logits, some, batch_dims=1) - tf.reduce_logsumexp(logits, axis=-1)
-        is_best = tf.argmax(logits, axis=-1, output_type=tf.int32) == some
-        chunk = start // rows
-        return start + rows, values.write(chunk, value), are_best.write(chunk, is_best)
+        log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
+        top = tf.math.top_k(logits, num_alternatives)
+        scores = TokenScores(
+            tf.gather(logits, some, batch_dims=1) - log_normalizer,
+            tf.argmax(logits, axis=-1, output_type=tf.int32) == some,
+            top.indices,
+            top.values - log_normalizer[:, None],
+        )
+        pairs = zip(arrays, scores, strict=True)
+        return start + rows, *(array.write(start // rows, value) for array, value in pairs)
 
+    wide = [None, num_alternatives]
+    specs = TokenScores(
+        tf.TensorSpec([None], tf.float32),
+        tf.TensorSpec([None], tf.bool),
+        tf.TensorSpec(wide, tf.int32),
+        tf.TensorSpec(wide, tf.float32),
+    )
     arrays = [
-        tf.TensorArray(dtype, (count + rows - 1) // rows, infer_shape=False, element_shape=[None])
-        for dtype in (tf.float32, tf.bool)
+        tf.TensorArray(
+            spec.dtype, (count + rows - 1) // rows, infer_shape=False, element_shape=spec.shape
+        )
+        for spec in specs
     ]
     _, *arrays = tf.while_loop(more, score, (tf.constant(0), *arrays))
     lengths = tf.reduce_sum(tf.cast(is_scored, tf.int32), axis=1)
-    values, are_best = (
-        tf.RaggedTensor.from_row_lengths(array.concat(), lengths) for array in arrays
+    after_end = TokenScores(0.0, True, 0, 0.0)
+    return TokenScores(
+        *(
+            tf.RaggedTensor.from_row_lengths(array.concat(), lengths).to_tensor(value)
+            for array, value in zip(arrays, after_end, strict=True)
+        )
     )
-    return TokenScores(values.to_tensor(0.0), are_best.to_tensor(True))
 
 
 def mean_and_last(

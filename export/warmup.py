@@ -54,6 +54,7 @@ def requests(
                 "prefill": {**of_ids, "cache_length": length},
                 "decode_step": step,
                 "decode": {**step, **choice, **alternatives},
+                "score_prompt": of_ids,
             }
             yield from ((name, inputs[name]) for name in names)
 

@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--jit_compile",
         action="store_true",
-        help="let XLA compile decoding; TensorFlow Serving then needs --xla_cpu_compilation_enabled",
+        help="let XLA compile decoding (TensorFlow Serving: --xla_cpu_compilation_enabled)",
     )
     parser.add_argument("--dtype", help=f"{', '.join(DTYPES)} (default: the preset's)")
     parser.add_argument("--quantize", help="int8, for weights of one byte (default: none)")

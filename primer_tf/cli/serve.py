@@ -26,6 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--token_file", help="file with the bearer token that clients must send")
     parser.add_argument(
+        "--max_batch_size",
+        type=int,
+        default=8,
+        help="completions that are decoded together (default: %(default)s)",
+    )
+    parser.add_argument(
         "--poll_seconds", type=float, default=1.0, help="between looks for versions (default: 1)"
     )
 
@@ -39,6 +45,8 @@ def run(arguments: Namespace) -> None:
             raise UserError(f"--{name} {getattr(arguments, name)} is not between 0 and 65535.")
     if not arguments.poll_seconds > 0:
         raise UserError(f"--poll_seconds is {arguments.poll_seconds}; it must be above 0.")
+    if arguments.max_batch_size < 1:
+        raise UserError(f"--max_batch_size is {arguments.max_batch_size}; it must be at least 1.")
     token = _read_token(arguments.token_file)
 
     try:
@@ -57,6 +65,7 @@ def run(arguments: Namespace) -> None:
         rest_api_port=arguments.rest_api_port,
         port=arguments.port,
         poll_seconds=arguments.poll_seconds,
+        max_batch_size=arguments.max_batch_size,
         token=token,
     )
 

@@ -8,6 +8,9 @@ from keras import ops
 from primer_tf.layers.xla import compiled_by_xla, in_plain_graph
 from primer_tf.types import Tensor
 
+# More rows than these are written by one scatter: compiling takes time for each write.
+MAX_ROW_WRITES = 16
+
 
 def is_per_row(index: int | Tensor) -> bool:
     """Returns whether `index` is `[B]`, a position for each row, and not one for all rows."""
@@ -33,7 +36,8 @@ def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
 
     In a TensorFlow graph that XLA does not compile, values at positions of each row's own are
     written in place: `scatter_update` copies the cache there, which takes as long as a whole
-    decoding step. The old cache must not be used after that.
+    decoding step. The old cache must not be used after that. XLA writes rows one by one, which
+    takes a fifth less time for a whole step than its scatter.
 
     Args:
         cache: `[B, S, C]`.
@@ -48,7 +52,7 @@ def write_cache(cache: Tensor, x: Tensor, index: int | Tensor) -> Tensor:
         return ops.concatenate([cache[:, :index], x, cache[:, index + ops.shape(x)[1] :]], axis=1)
     if not is_per_row(index):
         return ops.slice_update(cache, (0, index, 0), x)
-    if compiled_by_xla() and isinstance(x.shape[0], int) and x.shape[0] <= 16:
+    if compiled_by_xla() and isinstance(x.shape[0], int) and x.shape[0] <= MAX_ROW_WRITES:
         for row in range(x.shape[0]):
             cache = ops.slice_update(cache, (row, index[row], 0), x[row : row + 1])
         return cache

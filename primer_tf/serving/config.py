@@ -43,6 +43,7 @@ class ServerConfig:
         timeout_seconds: Seconds within which a request arrives, and is answered. Defaults to 30.
         max_request_bytes: Size of a request. Defaults to 16 MiB.
         max_concurrent_requests: Requests that are in work or wait. Defaults to 64.
+        max_batch_size: Completions that are decoded together. Defaults to 8.
         token: What clients send as bearer token, or `None` to ask for none. Defaults to `None`.
     """
 
@@ -53,6 +54,7 @@ class ServerConfig:
     timeout_seconds: float = 30.0
     max_request_bytes: int = 16 << 20
     max_concurrent_requests: int = 64
+    max_batch_size: int = 8
     token: str | None = None
 
 

@@ -20,6 +20,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.tokens = Counter(
+            "primer_serve_tokens", "New tokens of completions.", registry=registry
+        )
         self.in_flight = Gauge(
             "primer_serve_requests_in_flight", "Requests in work.", registry=registry
         )

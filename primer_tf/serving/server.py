@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
 from primer_tf.errors import UserError
+from primer_tf.serving.completions import CompletionsApi
 from primer_tf.serving.config import ModelConfig, ServerConfig
 from primer_tf.serving.grpc_services import GrpcServices
 from primer_tf.serving.limits import is_authorized
@@ -73,7 +74,9 @@ class Server:
         )
 
     def _load(self, model: str, number: int, folder: Path) -> LoadedVersion:
-        return LoadedVersion(folder, self.config.max_request_bytes)
+        return LoadedVersion(
+            folder, self.config.max_request_bytes, self.config.max_batch_size, self.metrics
+        )
 
     def load(self) -> None:
         """Loads the models, and starts to watch their folders.
@@ -133,10 +136,11 @@ class Server:
             return Response(self.metrics.page(), media_type="text/plain; version=0.0.4")
 
         config = self.config
-        rest = RestApi(
-            self.manager, self._workers, config.max_request_bytes, config.timeout_seconds
-        )
-        app.include_router(rest.router)
+        for api in (CompletionsApi, RestApi):  # The second one has the rest of `/v1`.
+            answers = api(
+                self.manager, self._workers, config.max_request_bytes, config.timeout_seconds
+            )
+            app.include_router(answers.router)
         return app
 
 
