@@ -79,6 +79,7 @@ setup(
     },
     package_data={
         "primer_tf": ["py.typed"],
+        "primer_tf.serving": ["page.html"],
         **{package: ["*.gin"] for package in GIN_PACKAGES},
     },
 )

@@ -23,8 +23,14 @@ from primer_tf.serving.rest import RestApi, error_answer
 from primer_tf.serving.status import Code, ServingError
 from primer_tf.serving.workers import Workers
 
-# It needs no token: whether the server is alive is no secret.
-_HEALTH = "/healthz"
+# These need no token: whether the server is alive is no secret, and the page asks for the token.
+_HEALTH, _PAGE = "/healthz", "/"
+_PAGE_FILE = Path(__file__).with_name("page.html")
+# The page loads nothing from anywhere else.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+}
 _GRACE_SECONDS = 10
 
 
@@ -122,7 +128,7 @@ class Server:
         @app.middleware("http")
         async def check_token(request: Request, call_next: RequestResponseEndpoint) -> Response:
             header = request.headers.get("authorization")
-            if request.url.path == _HEALTH or is_authorized(header, token):
+            if request.url.path in (_HEALTH, _PAGE) or is_authorized(header, token):
                 return await call_next(request)
             error = ServingError(Code.UNAUTHENTICATED, "Send the server's bearer token.")
             return error_answer(error, {"WWW-Authenticate": "Bearer"})
@@ -130,6 +136,10 @@ class Server:
         @app.get(_HEALTH)
         async def health() -> Response:
             return Response("ok\n", media_type="text/plain")
+
+        @app.get(_PAGE)
+        async def page() -> Response:
+            return Response(_PAGE_FILE.read_bytes(), 200, _PAGE_HEADERS, "text/html; charset=utf-8")
 
         @app.get("/metrics")
         async def metrics() -> Response:
