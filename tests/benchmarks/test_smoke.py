@@ -12,7 +12,7 @@ from benchmarks import harness
 from benchmarks.worker import Work, cost
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "score", "drop_in"]
+NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"]
 
 
 def run(benchmark, output):

@@ -1,8 +1,9 @@
 """`make serve-check`: every way to an exported model gives the texts of `generate`.
 
 Exports models of four architectures with noisy weights and completes eight prompts of different
-lengths through TensorFlow's C API, in a process without our code, over REST and over gRPC. Then it
-checks that a seed gives the same text in every batch.
+lengths through TensorFlow's C API, in a process without our code, over REST, over gRPC and at
+`/v1/completions`, also of an export that XLA compiles. Then it checks that a seed gives the same
+text in every batch.
 """
 
 import sys
@@ -61,6 +62,9 @@ def answers(folder, client, program, scratch):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(server.channel)
         texts = stub.Predict(request, timeout=60).outputs["texts"].string_val
         yield "gRPC", [text.decode("utf-8") for text in texts]
+        request = {"model": "primer", "prompt": PROMPTS, "echo": True, "max_tokens": None}
+        answer = server.http.post("/v1/completions", json={**request, "temperature": 0})
+        yield "completions", [choice["text"] for choice in answer.json()["choices"]]
 
 
 def seeds_agree(client):
@@ -89,7 +93,18 @@ def main():
             expected = model.generate(PROMPTS)
             folder = export_saved_model(model, scratch / preset)
             client = Client(folder)
-            cells = []
+            compiled = export_saved_model(model, scratch / f"{preset}_jit", jit_compile=True)
+            texts = call(
+                program,
+                Client(compiled),
+                text_ops_library(),
+                "serving_default",
+                {"prompts": PROMPTS},
+                "texts",
+            ).stdout
+            same = texts == "".join(f"{text}\n" for text in expected)
+            failures += not same
+            cells = [f"C API with XLA {'same' if same else 'DIFFERS'}"]
             for name, texts in answers(folder, client, program, scratch):
                 same = texts == expected or texts == "".join(f"{text}\n" for text in expected)
                 failures += not same
