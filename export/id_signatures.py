@@ -242,8 +242,10 @@ class IdSignatures:
         return token_ids, lengths
 
     def _own_cache(self, inputs: Mapping[str, Tensor]) -> Cache:
-        """Returns a copy of a client's cache, because steps write in place."""
+        """Returns a client's cache, as a copy if steps write in place."""
         cache = self._cache.as_cache(inputs)
+        if self._decoder.jit_compile:
+            return cache
         return tf.nest.map_structure(lambda tensor: tf.raw_ops.DeepCopy(x=tensor), cache)
 
     def _check_sampling(
