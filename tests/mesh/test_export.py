@@ -13,6 +13,8 @@ from tests.export.test_c_api import build_program, call, text_ops_library
 from tests.mesh.tf1 import in_tf1
 from tests.serving.conftest import running
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ["light and", "the earth was void", "said", "upon the waters of", "deep"]
 
 
