@@ -8,7 +8,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export layers models
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo test test-mesh test-slow serve-check page-check newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo test test-mesh test-slow serve-check serve-node serve-page newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -36,7 +36,10 @@ test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 serve-check: $(VENV)/.test ## Compare every way to an exported model with `generate`
 	$(BIN)/python -m tests.export.serve_check
 
-page-check: $(VENV)/.test ## Test the page of `primer serve` in Chromium
+serve-node: $(VENV)/.test ## Compare exported models in Node, with TensorFlow.js, with `generate`
+	$(BIN)/python -m tests.export.node_check
+
+serve-page: $(VENV)/.test ## Test the page of `primer serve` in Chromium
 	$(BIN)/python -m pytest tests/export/test_page.py -m "" -rs
 
 newcomer: $(VENV)/.test ## Run every block of the guides from a wheel in an environment of its own

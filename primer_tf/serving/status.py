@@ -82,6 +82,7 @@ def _sentence(message: str | None) -> str:
     """Returns the reason in a message of TensorFlow as one line."""
     lines = (line.strip() for line in (message or "").splitlines())
     kept = (_NODES.sub("", line).strip() for line in lines if not line.startswith(_HEADINGS))
-    text = " ".join(line for line in kept if line) or "TensorFlow gave no reason."
-    assertion = re.search(r"assertion failed: \[(.*?)\]", text)
-    return assertion[1] if assertion else text
+    text = "\n".join(line for line in kept if line) or "TensorFlow gave no reason."
+    # The first value of an assertion is its message, which may have brackets of its own.
+    assertion = re.search(r"assertion failed: \[(.*?)\](?: \[|$)", text, re.MULTILINE)
+    return assertion[1] if assertion else text.replace("\n", " ")

@@ -19,6 +19,7 @@ from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.export import export_saved_model
 from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
 from primer_tf.serving.config import ModelConfig
+from primer_tf.tasks import kjv
 from tests.export.conftest import Client
 from tests.export.test_c_api import build_program, call, text_ops_library
 from tests.export.test_saved_model import CLIENT, run
@@ -30,13 +31,20 @@ LENGTH = 48
 PROMPTS = [sentence[: 4 + 3 * i] for i, sentence in enumerate(SENTENCES[:8])]
 
 
+def make_tokenizer():
+    """Returns a tokenizer of the demo text, most of whose tokens are words."""
+    return PrimerTokenizer(train_vocabulary([text for _, text in kjv.split("train")], size=2000))
+
+
 def make(preset, tokenizer):
     """Returns a model whose greedy text does not repeat one token."""
     keras.utils.set_random_seed(0)
     preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=LENGTH)
     # Experts without limited capacity, as decoding has them.
     experts = {"eval_capacity_factor": 16.0} if "switch" in preset else {}
-    model = PrimerCausalLM.from_preset(preset, preprocessor=preprocessor, **experts)
+    # Of the preset's vocabulary most tokens would be unknown, and all of those have one text.
+    size = {"vocabulary_size": tokenizer.vocabulary_size()}
+    model = PrimerCausalLM.from_preset(preset, preprocessor=preprocessor, **size, **experts)
     rng = np.random.default_rng(0)
     for weight in model.trainable_variables:
         if "token_embedding" not in weight.path:
@@ -83,7 +91,7 @@ def seeds_agree(client):
 
 def main():
     """Prints a row for each model; exits with 1 if an answer differs."""
-    tokenizer = PrimerTokenizer(train_vocabulary(SENTENCES * 4, size=300))
+    tokenizer = make_tokenizer()
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)

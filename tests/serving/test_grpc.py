@@ -78,7 +78,7 @@ def filtered(*names):
         (request(x=np.float32([1]), z=[1]), "INVALID_ARGUMENT", "Sent extra: {z}"),
         (request(x=[1]), "INVALID_ARGUMENT", "must be of type float32, not int32"),
         (request(x=np.float32([[1]])), "INVALID_ARGUMENT", "must have shape (None,)"),
-        (request("total", ids=[[1, -1]]), "INVALID_ARGUMENT", "ids must not be negative"),
+        (request("total", ids=[[1, -1]]), "INVALID_ARGUMENT", "ids[:, :] must not be negative"),
         (filtered("z"), "INVALID_ARGUMENT", "output tensor alias not found"),
         (filtered("y", "y"), "INVALID_ARGUMENT", "duplicate output"),
         (huge(), "INVALID_ARGUMENT", "more than"),

@@ -92,7 +92,7 @@ TOTAL = '{"signature_name": "total", "inputs": %s}'
         (TOTAL % "[[1, 2147483648]]", "not of expected type: int32"),
         (TOTAL % "[1, 2]", "must have shape"),
         (TOTAL % "[[1, 2, 3]]", "must have shape"),
-        (TOTAL % "[[1, -2]]", "ids must not be negative"),
+        (TOTAL % "[[1, -2]]", "ids[:, :] must not be negative"),
     ],
 )
 def test_bad_bodies(server, body, message):

@@ -27,7 +27,7 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.int32)])
     def total(self, ids):
-        tf.debugging.assert_non_negative(ids, "ids must not be negative")
+        tf.debugging.assert_non_negative(ids, "ids[:, :] must not be negative")
         return {"total": tf.reduce_sum(ids, axis=1)}
 
 

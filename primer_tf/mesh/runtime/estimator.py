@@ -264,6 +264,8 @@ class Estimator:
                     signature_def_map={"serving_default": signature},
                     main_op=local_init,
                     saver=saver,
+                    # A server may have other devices than the mesh.
+                    clear_devices=True,
                 )
                 builder.save()
         tf.io.gfile.rename(partial, final)

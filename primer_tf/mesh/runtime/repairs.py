@@ -6,6 +6,7 @@ The installed files stay unchanged. The faults are:
 - scoring waits forever unless it is given a checkpoint step;
 - an empty input file or a folder without checkpoints ends in a traceback;
 - an exported language model ends the prompt before continuing it;
+- an exported model's check of the number of texts has no effect;
 - output files are written in place, so a reader may see half of one;
 - `MtfModel.eval` writes to a folder that it does not create;
 - convolutions compute something else in decoding than in training (`incremental_convolution`);
@@ -62,7 +63,8 @@ def _repair_mesh_utils(utils):
     utils.get_inputs_from_file = _checked_inputs(utils.get_inputs_from_file)
     utils.get_checkpoint_iterator = _checked_checkpoints(utils.get_checkpoint_iterator)
     utils.get_estimator = _ids_in_graph(_checked_mesh(utils.get_estimator))
-    utils.export_model = _unended_prompts(utils.export_model, utils.transformer_dataset)
+    export_model = _counted_texts(utils.export_model, utils.transformer_dataset)
+    utils.export_model = _unended_prompts(export_model, utils.transformer_dataset)
     for name in ("score_from_strings", "score_from_dataset"):
         setattr(utils, name, _scores_newest(getattr(utils, name)))
 
@@ -253,6 +255,35 @@ def _unended_prompts(export_model: Callable, dataset_module: ModuleType) -> Call
         finally:
             dataset_module.encode_all_features = encode
             _IdsInGraph.exporting = False
+
+    return wrapped
+
+
+def _counted_texts(export_model: Callable, dataset_module: ModuleType) -> Callable:
+    """Makes an exported model refuse more texts than its batch has room for, and none at all.
+
+    Mesh TensorFlow's export makes an assertion that nothing depends on.
+    """
+
+    @functools.wraps(export_model)
+    def wrapped(*args, **kwargs):
+        call = inspect.signature(export_model).bind(*args, **kwargs).arguments
+        encode, most = dataset_module.encode_all_features, call.get("batch_size", 1)
+
+        def encode_counted(dataset, vocabulary):
+            import tensorflow as tf
+
+            count = dataset.cardinality()
+            fits = tf.logical_and(count >= 1, count <= most)
+            message = f"this model takes 1 to {most} texts in a request"
+            with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
+                return encode(dataset, vocabulary)
+
+        dataset_module.encode_all_features = encode_counted
+        try:
+            return export_model(*args, **kwargs)
+        finally:
+            dataset_module.encode_all_features = encode
 
     return wrapped
 
