@@ -1,7 +1,7 @@
 """Dense layer with int8 weights that a decoding loop reads fast."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import keras
@@ -47,12 +47,16 @@ class Dense(LayerMixin, keras.layers.Dense):
         Returns:
             `[..., N]`.
         """
-        if rows is None or not is_one_vector(inputs):
+        if rows is None:
             return self(inputs)
-        x = int8_product(inputs, rows, self.kernel_scale, self.inputs_quantizer)
-        if self.bias is not None:
-            x = ops.add(x, self.bias)
-        return x if self.activation is None else self.activation(x)
+
+        def project_vector() -> Tensor:
+            x = int8_product(inputs, rows, self.kernel_scale, self.inputs_quantizer)
+            if self.bias is not None:
+                x = ops.add(x, self.bias)
+            return x if self.activation is None else self.activation(x)
+
+        return if_one_vector(inputs, project_vector, lambda: self(inputs))
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the weights. Those of LoRA then add nothing, and can be trained."""
@@ -82,9 +86,21 @@ def gains_from_int8_product(layer: keras.layers.Layer) -> bool:
     return layer.quantization_mode == "int8" and not layer.lora_enabled and compiled_by_xla()
 
 
-def is_one_vector(x: Tensor) -> bool:
-    """Returns whether `x` is `[1, ..., 1, C]`."""
-    return None not in x.shape[:-1] and math.prod(x.shape[:-1]) == 1
+def if_one_vector(x: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
+    """Calls one of two functions.
+
+    Args:
+        x: `[..., C]`. XLA knows its shape when it compiles, even if it is not known before.
+        yes: What to call if `x` is `[1, ..., 1, C]`.
+        no: What to call otherwise.
+
+    Returns:
+        What the function returned.
+    """
+    sizes = x.shape[:-1]
+    if None not in sizes:
+        return yes() if math.prod(sizes) == 1 else no()
+    return ops.cond(ops.equal(ops.size(x), x.shape[-1]), yes, no)
 
 
 def int8_product(

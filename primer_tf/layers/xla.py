@@ -15,6 +15,11 @@ def compiled_by_xla() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def in_xla_graph() -> bool:
+    """Returns true in a function of TensorFlow that XLA compiles."""
+    return keras.backend.backend() == "tensorflow" and in_xla_context()
+
+
 def in_plain_graph() -> bool:
     """Returns true in a function of TensorFlow that XLA does not compile."""
     if keras.backend.backend() != "tensorflow":

@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from primer_tf.errors import UserError
-from primer_tf.layers.dense import gains_from_int8_product, int8_product, is_one_vector
+from primer_tf.layers.dense import gains_from_int8_product, if_one_vector, int8_product
 from primer_tf.layers.position_cache import read_cache
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
 from primer_tf.types import Cache, Inputs, Tensor
@@ -75,13 +75,17 @@ class CachedGeneration(CausalLMMixin):
         if table is not None:
             return ops.matmul(self._scaled(hidden_states), table)
         embedding = self.backbone.token_embedding
-        if not (gains_from_int8_product(embedding) and is_one_vector(hidden_states)):
+        if not gains_from_int8_product(embedding):
             return self._logits(hidden_states)
-        return int8_product(
-            self._scaled(hidden_states),
-            embedding.embeddings,
-            embedding.embeddings_scale,
-            embedding.inputs_quantizer,
+        return if_one_vector(
+            hidden_states,
+            lambda: int8_product(
+                self._scaled(hidden_states),
+                embedding.embeddings,
+                embedding.embeddings_scale,
+                embedding.inputs_quantizer,
+            ),
+            lambda: self._logits(hidden_states),
         )
 
     def _build_cache(
