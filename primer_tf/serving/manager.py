@@ -138,7 +138,14 @@ class ModelManager:
         with self._lock:
             self._versions[model][number] = version
         try:
-            version.loaded = self._load(model, number, folder)
+            loaded = self._load(model, number, folder)
+            if stamp(folder) == now:
+                version.loaded = loaded
+            else:
+                loaded.close()
+                version.error = ServingError(
+                    Code.UNAVAILABLE, f"{folder} has changed while it was loaded."
+                )
         except Exception as error:  # A damaged folder may raise any error.
             version.error = from_exception(error)
         with self._lock:

@@ -100,6 +100,25 @@ def test_a_damaged_version_is_shown_and_tried_again_when_it_changes(folder):
     assert served(manager) == "2"
 
 
+def test_a_version_that_changes_while_it_is_loaded_is_loaded_again(folder, monkeypatch):
+    manager = manage(folder)
+    write(folder, 2)
+    manager.poll()
+
+    class Interrupted(Loaded):
+        def __init__(self, model, number, folder):
+            super().__init__(model, number, folder)
+            (folder / "good").write_text("two")
+
+    monkeypatch.setattr(manager, "_load", Interrupted)
+    manager.poll()
+    assert served(manager) == "1" and states(manager)[2] is State.END
+    monkeypatch.setattr(manager, "_load", Loaded)
+    manager.poll()
+    manager.poll()
+    assert served(manager) == "two"
+
+
 def test_an_older_version_is_served_if_the_newest_is_damaged_from_the_start(folder):
     write(folder, 2, "bad")
     write(folder, 3, "bad")
