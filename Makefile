@@ -8,7 +8,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export layers models
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo test test-mesh test-slow serve-check serve-node serve-page newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo test test-mesh test-slow serve-check serve-fuzz serve-node serve-page newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -35,6 +35,10 @@ test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 
 serve-check: $(VENV)/.test ## Compare every way to an exported model with `generate`
 	$(BIN)/python -m tests.export.serve_check
+
+REQUESTS = 10000
+serve-fuzz: $(VENV)/.test ## Send the server requests of every kind while versions are swapped
+	$(BIN)/python -m tests.serving.fuzz --requests $(REQUESTS)
 
 serve-node: $(VENV)/.test ## Compare exported models in Node, with TensorFlow.js, with `generate`
 	$(BIN)/python -m tests.export.node_check

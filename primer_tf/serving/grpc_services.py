@@ -25,7 +25,7 @@ from primer_tf.serving.workers import Workers
 
 T = TypeVar("T")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-# TensorFlow Serving cuts messages here, since they travel in a header.
+# TensorFlow Serving cuts messages at this many bytes, since they travel in a header.
 _MAX_MESSAGE = 1024
 
 
@@ -114,8 +114,9 @@ class GrpcServices:
                 return function()
         except ServingError as error:
             message = error.message
-            if len(message) > _MAX_MESSAGE:
-                message = message[:_MAX_MESSAGE] + "...TRUNCATED"
+            encoded = message.encode("utf-8", "replace")
+            if len(encoded) > _MAX_MESSAGE:
+                message = encoded[:_MAX_MESSAGE].decode("utf-8", "ignore") + "...TRUNCATED"
             context.abort(_CODES[error.code.number], message)
             raise AssertionError("abort raises") from error
 

@@ -16,6 +16,8 @@ TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 _INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64)
 _FLOATS = (tf.float32, tf.float64)
+# NumPy's arrays have no more dimensions.
+_MAX_RANK = 64
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -118,6 +120,8 @@ def _to_array(value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
         if not first:
             break
         first = first[0]
+    if len(shape) > _MAX_RANK:
+        raise invalid(f"Lists are nested {len(shape)} deep; at most {_MAX_RANK} can be read.")
     values: list[Any] = [value]
     for level, size in enumerate(shape):
         for element in values:

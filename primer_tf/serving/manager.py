@@ -85,8 +85,9 @@ class ModelManager:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        for version in self.statuses():
-            self._retire(version)
+        for versions in self._versions.values():
+            for version in versions.values():
+                self._retire(version)
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
@@ -137,7 +138,14 @@ class ModelManager:
         with self._lock:
             self._versions[model][number] = version
         try:
-            version.loaded = self._load(model, number, folder)
+            loaded = self._load(model, number, folder)
+            if stamp(folder) == now:
+                version.loaded = loaded
+            else:
+                loaded.close()
+                version.error = ServingError(
+                    Code.UNAVAILABLE, f"{folder} has changed while it was loaded."
+                )
         except Exception as error:  # A damaged folder may raise any error.
             version.error = from_exception(error)
         with self._lock:
@@ -221,6 +229,8 @@ class ModelManager:
     def statuses(self, model: str | None = None, number: int | None = None) -> list[Version]:
         """Returns the versions that are or were loaded, or failed to load, newest first.
 
+        They are copies of one moment, in which a version is available if the model has any.
+
         Args:
             model: The model's name. Defaults to all models.
             number: The number of a version. Defaults to all versions.
@@ -233,8 +243,7 @@ class ModelManager:
                 found = [v for versions in self._versions.values() for v in versions.values()]
             else:
                 found = list(self._versions.get(model, {}).values())
-            if number is not None:
-                found = [version for version in found if version.number == number]
+            found = [dataclasses.replace(v) for v in found if number in (None, v.number)]
         if model is not None and not found:
             what = "any versions" if number is None else f"version {number}"
             raise ServingError(Code.NOT_FOUND, f"Could not find {what} of model {model}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from google.protobuf.json_format import MessageToDict
+from starlette.exceptions import HTTPException
 
 from primer_tf.serving import json_tensors, protocol
 from primer_tf.serving.limits import read_body
@@ -28,6 +29,17 @@ def error_answer(error: ServingError, headers: dict[str, str] | None = None) -> 
         headers: Further headers of the answer. Defaults to none.
     """
     return _json({"error": error.message}, error.code.http_status, headers)
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Returns an error of the router, such as an unknown path, as our errors are written.
+
+    Args:
+        request: The request.
+        error: A `starlette.exceptions.HTTPException`.
+    """
+    assert isinstance(error, HTTPException)
+    return _json({"error": error.detail}, error.status_code, dict(error.headers or {}))
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
 from primer_tf.errors import UserError
@@ -19,7 +20,7 @@ from primer_tf.serving.limits import is_authorized
 from primer_tf.serving.loaded_version import LoadedVersion
 from primer_tf.serving.manager import ModelManager, State
 from primer_tf.serving.metrics import Metrics
-from primer_tf.serving.rest import RestApi, error_answer
+from primer_tf.serving.rest import RestApi, error_answer, http_error
 from primer_tf.serving.status import Code, ServingError
 from primer_tf.serving.workers import Workers
 
@@ -122,7 +123,12 @@ class Server:
         self._socket.close()
 
     def _app(self) -> FastAPI:
-        app = FastAPI(title="primer serve", openapi_url=None)
+        app = FastAPI(
+            title="primer serve",
+            openapi_url=None,
+            redirect_slashes=False,
+            exception_handlers={HTTPException: http_error},
+        )
         token = self.config.token
 
         @app.middleware("http")

@@ -38,6 +38,8 @@ def to_array(name: str, proto: tensor_pb2.TensorProto, max_bytes: int) -> np.nda
     """
     try:
         dtype = tf.as_dtype(proto.dtype)
+        if not dtype.is_numpy_compatible:
+            raise TypeError(f"no array has the type {dtype.name}")
         sizes = [dim.size for dim in proto.tensor_shape.dim]
         if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
             raise ValueError("its shape is not fully defined")

@@ -4,6 +4,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -62,6 +63,12 @@ def huge():
     return made
 
 
+def resource():
+    made = request(x=np.float32([1]))
+    made.inputs["x"].dtype = types_pb2.DT_RESOURCE
+    return made
+
+
 def filtered(*names):
     made = request(x=np.float32([1]))
     made.output_filter.extend(names)
@@ -82,6 +89,9 @@ def filtered(*names):
         (filtered("z"), "INVALID_ARGUMENT", "output tensor alias not found"),
         (filtered("y", "y"), "INVALID_ARGUMENT", "duplicate output"),
         (huge(), "INVALID_ARGUMENT", "more than"),
+        (resource(), "INVALID_ARGUMENT", "no array has the type resource"),
+        # In a header, every byte of them becomes three.
+        (request("\U0001f600" * 2000), "FAILED_PRECONDITION", "...TRUNCATED"),
     ],
 )
 def test_bad_requests(stub, asked, code, message):

@@ -75,6 +75,15 @@ def test_requests_in_work_finish_on_the_old_version(folder):
     assert loaded.closed and states(manager)[1] is State.END
 
 
+def test_statuses_are_those_of_one_moment(folder):
+    manager = manage(folder)
+    write(folder, 2)
+    manager.poll()
+    before = manager.statuses("m")
+    manager.poll()
+    assert [(version.number, version.state) for version in before] == [(1, State.AVAILABLE)]
+
+
 def test_a_damaged_version_is_shown_and_tried_again_when_it_changes(folder):
     manager = manage(folder)
     write(folder, 2, "bad")
@@ -84,11 +93,30 @@ def test_a_damaged_version_is_shown_and_tried_again_when_it_changes(folder):
     (status,) = [version for version in manager.statuses("m") if version.number == 2]
     assert status.state is State.END and "good" in status.error.message
     manager.poll()
-    assert {v.number: v for v in manager.statuses("m")}[2] is status  # not tried again
+    assert manager.statuses("m")[0].error is status.error  # not tried again
     write(folder, 2)
     manager.poll()
     manager.poll()
     assert served(manager) == "2"
+
+
+def test_a_version_that_changes_while_it_is_loaded_is_loaded_again(folder, monkeypatch):
+    manager = manage(folder)
+    write(folder, 2)
+    manager.poll()
+
+    class Interrupted(Loaded):
+        def __init__(self, model, number, folder):
+            super().__init__(model, number, folder)
+            (folder / "good").write_text("two")
+
+    monkeypatch.setattr(manager, "_load", Interrupted)
+    manager.poll()
+    assert served(manager) == "1" and states(manager)[2] is State.END
+    monkeypatch.setattr(manager, "_load", Loaded)
+    manager.poll()
+    manager.poll()
+    assert served(manager) == "two"
 
 
 def test_an_older_version_is_served_if_the_newest_is_damaged_from_the_start(folder):

@@ -71,6 +71,7 @@ TOTAL = '{"signature_name": "total", "inputs": %s}'
         ("instances = [1]", "JSON Parse error"),
         ("[1]", "Is not object"),
         ("[" * 100_000, "JSON Parse error"),
+        ('{"instances": ' + "[" * 65 + "1" + "]" * 65 + "}", "nested 65 deep"),
         ('{"instances": [' + "9" * 5000 + "]}", "JSON Parse error"),
         (b'{"signature_name": "text", "instances": ["\xff"]}', "invalid UTF-8"),
         ('{"signature_name": "text", "instances": ["\\ud800"]}', "lone surrogate"),
@@ -123,6 +124,10 @@ def test_bad_bodies(server, body, message):
         ("GET", "/v1/models/none", 404, "Could not find any versions of model none"),
         ("GET", "/v1/models/toy/versions/9", 404, "Could not find version 9"),
         ("GET", "/v1/models/none/metadata", 404, "Servable not found"),
+        ("PUT", "/v1/models/toy:predict", 405, "Method Not Allowed"),
+        ("POST", "/healthz", 405, "Method Not Allowed"),
+        ("GET", "/healthz/", 404, "Not Found"),
+        ("GET", "/", 404, "Not Found"),
     ],
 )
 def test_bad_paths(server, method, path, status, message):

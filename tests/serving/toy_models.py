@@ -12,6 +12,7 @@ class Toy(tf.Module):
     def __init__(self, factor):
         super().__init__()
         self.factor = tf.Variable(float(factor))
+        self.version = tf.Variable(factor)
 
     @tf.function(input_signature=[FLOATS])
     def scale(self, x):
@@ -30,6 +31,11 @@ class Toy(tf.Module):
         tf.debugging.assert_non_negative(ids, "ids[:, :] must not be negative")
         return {"total": tf.reduce_sum(ids, axis=1)}
 
+    @tf.function(input_signature=[FLOATS, tf.TensorSpec([None], tf.string)])
+    def numbered(self, x, s):
+        version = tf.fill(tf.shape(x), self.version)
+        return {"y": self.factor * x, "version": version, "same_bytes": tf.identity(s)}
+
 
 def save_toy(folder, factor):
     """Writes version `folder` of a model that multiplies by `factor`."""
@@ -39,5 +45,6 @@ def save_toy(folder, factor):
         "line": toy.line,
         "text": toy.text,
         "total": toy.total,
+        "numbered": toy.numbered,
     }
     tf.saved_model.save(toy, str(folder), signatures=signatures)
