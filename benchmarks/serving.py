@@ -3,6 +3,8 @@
 It also sends 1,000 requests of different lengths, and prints what memory the server takes.
 """
 
+import http.client
+import json
 import re
 import statistics
 import subprocess
@@ -37,15 +39,18 @@ class Server:
         command += ["--rest_api_port=0", "--port=0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
-        self.url = re.search(r"http://\S+", line)[0]
-        self.client = httpx.Client(base_url=self.url, timeout=300)
+        self.url = re.search(r"http://(\S+)/", line)[0]
+        self.connection = http.client.HTTPConnection(self.url.split("/")[2], timeout=300)
 
     def generate(self, prompt, new):
         """Answers a request over TensorFlow Serving's REST API."""
         body = {"signature_name": "generate", "inputs": {"prompts": [prompt], **settings(new)}}
-        answer = self.client.post("v1/models/bench:predict", json=body)
-        answer.raise_for_status()
-        return answer.json()["outputs"]["completions"][0]
+        # The standard library's client is the fastest one.
+        self.connection.request("POST", "/v1/models/bench:predict", json.dumps(body))
+        answer = self.connection.getresponse()
+        content = json.loads(answer.read())
+        assert answer.status == 200, content
+        return content["outputs"]["completions"][0]
 
     def complete(self, client, prompt, new):
         """Answers a request over OpenAI's API; returns the number of new tokens."""
@@ -61,7 +66,7 @@ class Server:
 
     def close(self):
         """Ends the process."""
-        self.client.close()
+        self.connection.close()
         self.process.terminate()
         self.process.wait()
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import hmac
+from collections.abc import Collection
 
-from fastapi import Request
+from fastapi import Request, Response
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from primer_tf.serving.status import Code, ServingError
 
@@ -52,3 +55,32 @@ def is_authorized(header: str | None, token: str | None) -> bool:
     scheme, _, given = (header or "").partition(" ")
     same = hmac.compare_digest(given.strip().encode("utf-8"), token.encode("utf-8"))
     return scheme.lower() == "bearer" and same
+
+
+class BearerToken:
+    """Refuses HTTP requests without the server's token, before anything of them is read.
+
+    It is middleware in ASGI's own form: Starlette's class for middleware takes half a millisecond.
+
+    Args:
+        app: The application behind it.
+        token: The token, or `None` if the server asks for none.
+        open_paths: Paths that need no token.
+        refusal: The answer to requests without the token.
+    """
+
+    def __init__(
+        self, app: ASGIApp, token: str | None, open_paths: Collection[str], refusal: Response
+    ) -> None:
+        self._app = app
+        self._token = token
+        self._open_paths = open_paths
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        is_open = scope["type"] != "http" or scope["path"] in self._open_paths
+        if is_open or is_authorized(Headers(scope=scope).get("authorization"), self._token):
+            await self._app(scope, receive, send)
+        else:
+            await self._refusal(scope, receive, send)

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import RequestResponseEndpoint
 
 from primer_tf.errors import UserError
 from primer_tf.serving.completions import CompletionsApi
 from primer_tf.serving.config import ModelConfig, ServerConfig
 from primer_tf.serving.grpc_services import GrpcServices
-from primer_tf.serving.limits import is_authorized
+from primer_tf.serving.limits import BearerToken
 from primer_tf.serving.loaded_version import LoadedVersion
 from primer_tf.serving.manager import ModelManager, State
 from primer_tf.serving.metrics import Metrics
@@ -77,6 +76,7 @@ class Server:
                 log_level=logging.WARNING,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 server_header=False,
+                ws="none",
             )
         )
 
@@ -129,15 +129,13 @@ class Server:
             redirect_slashes=False,
             exception_handlers={HTTPException: http_error},
         )
-        token = self.config.token
-
-        @app.middleware("http")
-        async def check_token(request: Request, call_next: RequestResponseEndpoint) -> Response:
-            header = request.headers.get("authorization")
-            if request.url.path in (_HEALTH, _PAGE) or is_authorized(header, token):
-                return await call_next(request)
-            error = ServingError(Code.UNAUTHENTICATED, "Send the server's bearer token.")
-            return error_answer(error, {"WWW-Authenticate": "Bearer"})
+        error = ServingError(Code.UNAUTHENTICATED, "Send the server's bearer token.")
+        app.add_middleware(
+            BearerToken,
+            token=self.config.token,
+            open_paths=(_HEALTH, _PAGE),
+            refusal=error_answer(error, {"WWW-Authenticate": "Bearer"}),
+        )
 
         @app.get(_HEALTH)
         async def health() -> Response:
