@@ -58,7 +58,7 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
 
 def test_gpu(candidates_in_this_process, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu", "--smoke", "--output", str(tmp_path)])
-    runpy.run_module("benchmarks.gpu", run_name="__main__")
+    gpu.main()
     record = json.loads((tmp_path / "gpu.json").read_text())
     rows = [row for rows in record["tables"].values() for row in rows]
     assert len(rows) == 6
