@@ -1,6 +1,6 @@
 """How fast is greedy decoding of 128 tokens after prompts of 64, at batch 1 and 8?"""
 
-from benchmarks.harness import SMALL, SMOKE, machine, measure, options, report
+from benchmarks.harness import SMALL, SMOKE, machine, matrix_weights, measure, options, report
 
 OURS = [
     ("vanilla", "primer", {}),
@@ -27,6 +27,5 @@ for batch_size in (1,) if arguments.smoke else (1, 8):
         batch_size * new,
     )
 report("generate", facts, tables, arguments.output)
-weights = 4 * (SMALL["vocabulary_size"] + 6 * 6 * SMALL["hidden_dim"] * 2) * SMALL["hidden_dim"]
-limit = 1e9 * facts["read_gb_per_second"] / weights
+limit = 1e9 * facts["read_gb_per_second"] / (4 * matrix_weights(SMALL))
 print(f"\nReading every weight once a token allows {limit:.0f} steps a second.")

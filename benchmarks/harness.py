@@ -157,11 +157,14 @@ def summary(candidate):
 
 def training_flop(model, batch_size, length):
     """Returns the operations of a training step's matrix products, with attention unmasked."""
+    attention = model["num_layers"] * 2 * length * model["hidden_dim"]
+    return 3 * 2 * (matrix_weights(model) + attention) * batch_size * length
+
+
+def matrix_weights(model):
+    """Returns the number of weights in matrix products, which is nearly all weights."""
     c, inner = model["hidden_dim"], model["intermediate_dim"]
-    block = 4 * c * c + 2 * c * inner
-    weights = model["num_layers"] * block + model["vocabulary_size"] * c
-    attention = model["num_layers"] * 2 * length * c
-    return 3 * 2 * (weights + attention) * batch_size * length
+    return model["num_layers"] * (4 * c * c + 2 * c * inner) + model["vocabulary_size"] * c
 
 
 def machine(smoke=False):

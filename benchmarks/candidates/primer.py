@@ -39,9 +39,17 @@ def input_pipeline(model, batch_size, length):
     return lambda: next(stream) and None
 
 
-def generate(model, batch_size, prompt, new, architecture="transformer_vanilla", quantize=None):
+def generate(
+    model,
+    batch_size,
+    prompt,
+    new,
+    architecture="transformer_vanilla",
+    quantize=None,
+    **kwargs,
+):
     """Decodes greedily."""
-    causal_lm = build(model, architecture)
+    causal_lm = build(model, architecture, **kwargs)
     if quantize:
         causal_lm.quantize(quantize)
     causal_lm.compile(sampler="greedy")

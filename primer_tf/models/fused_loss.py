@@ -17,6 +17,7 @@ from primer_tf.losses.linear_cross_entropy import (
 from primer_tf.losses.next_token_loss import NextTokenLoss
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
 from primer_tf.models.hidden_states_trainer import HiddenStatesTrainer
+from primer_tf.models.optional_tensorflow import in_tensorflow_graph, is_tensorflow_tensor
 from primer_tf.types import Shape, Tensor
 
 
@@ -162,9 +163,7 @@ def check_labels(labels: Any, sample_weight: Any, classes: int) -> None:
         f"Labels must be token ids from 0 to {classes - 1}, the rows of the embedding; give others "
         "a sample_weight of zero. Smallest and largest label:"
     )
-    import tensorflow as tf
-
-    in_pipeline = tf.is_tensor(labels) and not tf.executing_eagerly()
+    in_pipeline = is_tensorflow_tensor(labels) and in_tensorflow_graph()
     if sample_weight is not None:
         if not in_pipeline:
             labels, sample_weight = map(ops.convert_to_numpy, (labels, sample_weight))
@@ -174,6 +173,8 @@ def check_labels(labels: Any, sample_weight: Any, classes: int) -> None:
         if _rank(sample_weight) == _rank(labels) + 1 and sample_weight.shape[-1] == 1:
             sample_weight = sample_weight[..., 0]
     if in_pipeline:
+        import tensorflow as tf
+
         if sample_weight is not None:
             counts = tf.cast(sample_weight, "bool")  # KerasHub's preprocessor gives booleans.
             labels = tf.where(counts, labels, tf.zeros_like(labels))

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras_hub.models import CausalLMPreprocessor
 
 from primer_tf.errors import UserError
 from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.models.optional_tensorflow import in_tensorflow_graph, is_tensorflow_tensor
 from primer_tf.models.preset_files import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
 from primer_tf.models.primer_tokenizer import PREPROCESSING_KEYWORDS, PrimerTokenizer
@@ -119,7 +119,7 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
             UserError: A prompt leaves no room. KerasHub would cut it and complete another text.
         """
         inputs = super().generate_preprocess(x, sequence_length=sequence_length)
-        if not tf.executing_eagerly():  # A `tf.data` pipeline cannot look at the values.
+        if in_tensorflow_graph():  # A `tf.data` pipeline cannot look at the values.
             return inputs
         if keras.ops.convert_to_numpy(inputs["padding_mask"])[..., -1].any():
             raise UserError(
@@ -132,6 +132,8 @@ class PrimerCausalLMPreprocessor(CausalLMPreprocessor):
 
 def _cast(x: Any, dtype: str) -> Any:
     """Casts what a preprocessor returns: a tensor of the backend or of a pipeline, or an array."""
-    if tf.is_tensor(x):
+    if is_tensorflow_tensor(x):
+        import tensorflow as tf
+
         return tf.cast(x, dtype)
     return keras.ops.cast(x, dtype) if keras.ops.is_tensor(x) else np.asarray(x).astype(dtype)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras_hub.tokenizers import SentencePieceTokenizer
 
 from primer_tf.keywords import check_keywords, parameter_names
+from primer_tf.models.optional_tensorflow import in_tensorflow_graph, is_tensorflow_tensor
 from primer_tf.models.preset_files import check_tokenizer
 from primer_tf.models.primer_backbone import PrimerBackbone
 from primer_tf.types import Config, StrPath
@@ -116,7 +116,7 @@ class PrimerTokenizer(SentencePieceTokenizer):
         try:
             yield
         finally:
-            if not tf.executing_eagerly():
+            if in_tensorflow_graph():
                 self._sentence_piece = kept  # A tensor of a graph must not leave it.
 
     def _known_ids(self, ids: Any) -> Any:
@@ -132,6 +132,8 @@ class PrimerTokenizer(SentencePieceTokenizer):
             return replace(ids)
         if hasattr(ids, "with_flat_values"):  # A ragged tensor.
             return ids.with_flat_values(self._known_ids(ids.flat_values))
-        if not tf.is_tensor(ids):
+        if not is_tensorflow_tensor(ids):
             return replace(keras.ops.convert_to_numpy(ids).tolist())
+        import tensorflow as tf
+
         return tf.where(ids < size, ids, tf.cast(unknown, ids.dtype))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import harness
+from benchmarks import gpu, harness
 from benchmarks.worker import Work, cost
+from primer_tf.gin_config.presets import preset_arguments
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"]
@@ -53,6 +54,24 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
     monkeypatch.setattr(sys, "argv", [benchmark, "--smoke", "--output", str(tmp_path)])
     runpy.run_module(f"benchmarks.{benchmark}", run_name="__main__")
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
+
+
+def test_gpu(candidates_in_this_process, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu", "--smoke", "--output", str(tmp_path)])
+    gpu.main()
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    rows = [row for rows in record["tables"].values() for row in rows]
+    assert len(rows) == 6
+    for row in rows:
+        # Only flash attention may be missing, as it is on CPUs.
+        assert row["seconds"] > 0 if "flash" not in row["candidate"] else row["not_supported"]
+    assert record["device"]["device"] in capsys.readouterr().out
+    assert (tmp_path / "gpu.png").stat().st_size > 1000
+
+
+def test_gpu_measures_the_medium_model():
+    arguments = preset_arguments("medium_transformer_vanilla")
+    assert {key: arguments[key] for key in gpu.MEDIUM} == gpu.MEDIUM
 
 
 @pytest.mark.slow  # several processes that import TensorFlow
