@@ -127,7 +127,8 @@ def test_bad_bodies(server, body, message):
         ("PUT", "/v1/models/toy:predict", 405, "Method Not Allowed"),
         ("POST", "/healthz", 405, "Method Not Allowed"),
         ("GET", "/healthz/", 404, "Not Found"),
-        ("GET", "/", 404, "Not Found"),
+        ("GET", "/index.html", 404, "Not Found"),
+        ("POST", "/", 405, "Method Not Allowed"),
     ],
 )
 def test_bad_paths(server, method, path, status, message):
