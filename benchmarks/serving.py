@@ -143,6 +143,7 @@ def several_clients(server, rounds, new):
 def memory(server, requests):
     """The server's memory after some requests of different lengths."""
     found = {}
+    server.connection.close()  # The server has ended it by now; the next request opens another.
     for i in range(requests):
         size, new = 10 + 7 * i % len(TEXT), 1 + 5 * i % 24
         server.generate(TEXT[:size], new)
