@@ -27,15 +27,50 @@ import pytest  # noqa: E402
 
 from tests.sample_text import SENTENCES  # noqa: E402
 
+LONG = ("test_generate", "test_compiled_functions", "test_causal_lm")
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+
+def shared_fixtures(nodeid):
+    """Returns the file of a test, or its folder where several files share expensive fixtures."""
+    file = nodeid.split("::")[0]
+    folder = file.rpartition("/")[0]
+    return folder if folder in ("tests/mesh", "tests/export") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps tests that share expensive fixtures in the same test process.
+
+    Marks of pytest-xdist would do so, but have no effect with pytest 9.2:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return shared_fixtures(nodeid)
+
+    config.option.loadscopereorder = False  # by the number of tests
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Keeps tests that share expensive fixtures in the same test process."""
-    for item in items:
-        group = next(
-            (each for each in ("mesh", "export") if each in item.path.parts), item.path.stem
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Long files come first, or one process would still run one when the others have ended."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
+def collect_garbage():
+    """Collects garbage, and lets later collections skip what is left.
+
+    Keras collects with every `clear_session` and every layer that it quantizes. That takes more
+    than a second in a process that has imported TensorFlow and traced a hundred functions.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish():
+    collect_garbage()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,7 +85,7 @@ def compiled_functions_are_dropped():
         import jax
 
         jax.clear_caches()
-    gc.collect()
+    collect_garbage()
 
 
 @pytest.fixture(scope="session")
