@@ -27,36 +27,17 @@ import pytest  # noqa: E402
 
 from tests.sample_text import SENTENCES  # noqa: E402
 
-LONG = ("test_generate", "test_compiled_functions", "test_causal_lm")
-
-
-def shared_fixtures(nodeid):
-    """Returns the file of a test, or its folder where several files share expensive fixtures."""
-    file = nodeid.split("::")[0]
-    folder = file.rpartition("/")[0]
-    return folder if folder in ("tests/mesh", "tests/export") else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Keeps tests that share expensive fixtures in the same test process.
-
-    Marks of pytest-xdist would do so, but have no effect with pytest 9.2:
-    https://github.com/pytest-dev/pytest-xdist/issues/1386
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return shared_fixtures(nodeid)
-
-    config.option.loadscopereorder = False  # by the number of tests
-    return Scheduling(config, log)
+LONG = ("generate", "compiled_functions", "causal_lm")
 
 
 def pytest_collection_modifyitems(items):
     """Long files come first, or one process would still run one when the others have ended."""
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 def collect_garbage():
