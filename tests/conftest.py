@@ -27,14 +27,21 @@ import pytest  # noqa: E402
 
 from tests.sample_text import SENTENCES  # noqa: E402
 
-LONG = ("generate", "compiled_functions", "causal_lm")
+LONG = (
+    "models/test_generate.py",
+    "models/test_compiled_functions.py",
+    "models/test_causal_lm.py",
+    "mesh/test_command.py",
+    "training/test_resume.py",
+    "cli/test_readme.py",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Long files come first, or one process would still run one when the others have ended."""
 
     def place(item):
-        name = item.path.stem.removeprefix("test_")
+        name = "/".join(item.path.parts[-2:])
         return LONG.index(name) if name in LONG else len(LONG)
 
     items.sort(key=place)
