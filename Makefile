@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Tests of a file share fixtures, so one process runs them; tests/conftest.py orders the files.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export layers models serving)
 OUTPUT ?= runs/demo
 STEPS ?= 400

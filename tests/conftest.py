@@ -27,15 +27,38 @@ import pytest  # noqa: E402
 
 from tests.sample_text import SENTENCES  # noqa: E402
 
+LONG = (
+    "models/test_generate.py",
+    "models/test_compiled_functions.py",
+    "models/test_causal_lm.py",
+    "mesh/test_command.py",
+    "training/test_resume.py",
+    "cli/test_readme.py",
+)
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+
 def pytest_collection_modifyitems(items):
-    """Keeps tests that share expensive fixtures in the same test process."""
-    for item in items:
-        group = next(
-            (each for each in ("mesh", "export") if each in item.path.parts), item.path.stem
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Long files come first, or one process would still run one when the others have ended."""
+
+    def place(item):
+        name = "/".join(item.path.parts[-2:])
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
+
+
+def collect_garbage():
+    """Collects garbage, and lets later collections skip what is left.
+
+    Keras collects with every `clear_session` and every layer that it quantizes. That takes more
+    than a second in a process that has imported TensorFlow and traced a hundred functions.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish():
+    collect_garbage()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,7 +73,7 @@ def compiled_functions_are_dropped():
         import jax
 
         jax.clear_caches()
-    gc.collect()
+    collect_garbage()
 
 
 @pytest.fixture(scope="session")

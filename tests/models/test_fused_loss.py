@@ -1,7 +1,5 @@
 """`fit` and `evaluate` without logits equal Keras' own with logits, for any arguments."""
 
-import gc
-
 import keras
 import numpy as np
 import pytest
@@ -244,7 +242,6 @@ def test_labels_out_of_range(model_and_weights, run, label):
 
 
 def quantize(model, mode):
-    gc.freeze()  # Keras collects garbage once a layer
     targets = ["query", "value", "token_embedding"]
     for step in mode.split("+"):
         if step == "lora":
@@ -254,7 +251,6 @@ def quantize(model, mode):
                 variable.assign(rng.standard_normal(variable.shape))
         else:
             model.quantize(step)
-    gc.unfreeze()
 
 
 @pytest.mark.filterwarnings("ignore")
