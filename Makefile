@@ -88,7 +88,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -e ".[demo,dev,serve,t5]"
+	$(PIP) -e ".[demo,dev,eval,serve,t5]"
 	# T5's metadata requires nightly builds that break it; our [t5] extra has its real dependencies.
 	$(PIP) --no-deps t5
 	touch $@
