@@ -1,8 +1,6 @@
 """`primer evaluate`: how well a preset predicts a text, or solves tasks."""
 
 import json
-import os
-import sys
 from argparse import ArgumentParser, Namespace
 
 from primer_tf.cli import options
@@ -23,9 +21,8 @@ OF_TASKS = ("task_folder", "shots", "limit")
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
     parser.add_argument("preset", help=f"{OF_PRESET}; with --tasks also one of KerasHub")
-    subject = parser.add_mutually_exclusive_group(required=True)
-    options.add_field(subject, "data")
-    subject.add_argument(
+    options.add_field(parser, "data")
+    parser.add_argument(
         "--tasks",
         type=lambda text: text.split(","),
         help="names of lm-eval's tasks, separated by commas",
@@ -50,6 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Prints the evaluation."""
     options.check_field(arguments, "batch_size")
+    if (arguments.data is None) == (arguments.tasks is None):
+        raise UserError("Give --data or --tasks, and not both.")
     subject, others = ("--tasks", OF_TEXT) if arguments.tasks else ("--data", OF_TASKS)
     for name in others:
         if getattr(arguments, name) is not None:
@@ -91,8 +90,6 @@ def run_tasks(arguments: Namespace) -> None:
         COUNT_OR_ZERO.check(arguments.shots, "shots")
     if arguments.limit is not None:
         COUNT.check(arguments.limit, "limit")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # Read when its bars are first imported.
     try:
         from primer_tf.evaluation.harness_model import HarnessModel
         from primer_tf.evaluation.harness_tasks import HarnessTasks

@@ -121,9 +121,14 @@ class HarnessModel(TemplateLM):
         return whole[:shared], whole[shared:]
 
     def loglikelihood(
-        self, requests: list[Instance], disable_tqdm: bool = False
+        self, requests: list[Instance], disable_tqdm: bool | None = None
     ) -> list[tuple[float, bool]]:
-        """Returns the log likelihood in nats, and whether greedy, of each continuation."""
+        """Returns the log likelihood in nats, and whether greedy, of each continuation.
+
+        Args:
+            requests: Requests of a context and a continuation.
+            disable_tqdm: Whether to hide progress, by default unless there is a terminal.
+        """
         try:
             return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         finally:
@@ -132,21 +137,21 @@ class HarnessModel(TemplateLM):
     def _loglikelihood_tokens(
         self,
         requests: list[tuple[tuple[str, str], list[int], list[int]]],
-        disable_tqdm: bool = False,
+        disable_tqdm: bool | None = None,
         **kwargs: Any,
     ) -> list[tuple[float, bool]]:
         # Without a start token, a context of spaces has no tokens.
         pairs = [(context or [self.prefix_token_id], ids) for _, context, ids in requests]
         before = self.truncated
         with tqdm(total=len(pairs), desc="Log likelihoods", disable=disable_tqdm) as progress:
-            scores = [tuple(score) for score in self._score(pairs, progress.update)]
+            scores = [(nats, greedy) for nats, greedy in self._score(pairs, progress.update)]
         self._warn(self.truncated - before, len(pairs))
         for (key, *_), score in zip(requests, scores, strict=True):
             self.cache_hook.add_partial("loglikelihood", key, score)
         return scores
 
     def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
+        self, requests: list[Instance], disable_tqdm: bool | None = None
     ) -> list[float]:
         """Returns the log likelihood of each text in nats, in windows if it is long."""
         texts = [request.args[0] for request in requests]
@@ -157,7 +162,9 @@ class HarnessModel(TemplateLM):
             self.cache_hook.add_partial("loglikelihood_rolling", (text,), score)
         return scores
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(
+        self, requests: list[Instance], disable_tqdm: bool | None = None
+    ) -> list[str]:
         """Returns the greedy completion of each context, up to the first of its stop texts.
 
         Raises:

@@ -111,7 +111,8 @@ def _load(manager: TaskManager, name: str) -> list[Any]:
 
 
 def _figures(results: dict[str, Any], task: str) -> TaskFigures:
-    figures, errors = {}, {}
+    figures: dict[str, float] = {}
+    errors: dict[str, float] = {}
     for key, value in results["results"][task].items():
         name, _, of_filter = key.partition(",")
         if not isinstance(value, int | float) or not of_filter:

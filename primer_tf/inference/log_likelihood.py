@@ -1,7 +1,7 @@
 """Log likelihoods of continuations, with contexts that several share computed once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras_hub.models import CausalLM
@@ -160,7 +160,7 @@ class LogLikelihood:
     def _extend(
         self,
         groups: Sequence[_Group],
-        prefilled: object,
+        prefilled: Any,
         length: int,
         rows: Sequence[tuple[int, int]],
     ) -> Iterator[tuple[int, Likelihood]]:

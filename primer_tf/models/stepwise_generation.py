@@ -30,9 +30,9 @@ class StepwiseGenerator:
     def __init__(self, model: PrimerCausalLM) -> None:
         self.model = model
         # XLA compiles what it would compile of `generate`.
-        options = (model._jit_generate, model.sampler.variables)
-        self._prefill = compile_function(model, self._build_cache, *options)
-        self._extend = compile_function(model, self._generate, *options)
+        jit_compile, states = bool(model._jit_generate), model.sampler.variables
+        self._prefill = compile_function(model, self._build_cache, jit_compile, states)
+        self._extend = compile_function(model, self._generate, jit_compile, states)
 
     def __call__(self, inputs: Inputs) -> Iterator[tuple[np.ndarray, int]]:
         """Generates for one batch.

@@ -25,7 +25,7 @@ def hook(monkeypatch):
     installed = []
     monkeypatch.setattr(runtime, "install", lambda: installed.append(True))
     # This Python may have started with the hook.
-    finders = [finder for finder in sys.meta_path if type(finder).__name__ != "_Hook"]
+    finders = [finder for finder in sys.meta_path if "_Hook" not in repr(finder)]
     monkeypatch.setattr(sys, "meta_path", finders)
 
     def load():
