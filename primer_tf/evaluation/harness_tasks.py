@@ -60,16 +60,15 @@ class HarnessTasks:
             in them are relative to the folder. Defaults to none.
 
     Raises:
-        UserError: A task is unknown, or cannot be read.
+        UserError: A task is unknown.
     """
 
     def __init__(self, names: Sequence[str], folder: StrPath | None = None) -> None:
-        path = None if folder is None else Path(folder).resolve()
-        if path is not None and not path.is_dir():
+        self.names = names
+        self.folder = None if folder is None else Path(folder).resolve()
+        if self.folder is not None and not self.folder.is_dir():
             raise UserError(f"There is no folder {folder}.")
-        manager = _manager(names, path)
-        with contextlib.nullcontext() if path is None else contextlib.chdir(path):
-            self.tasks = [task for name in names for task in _load(manager, name)]
+        self._manager = _manager(names, self.folder)
 
     def evaluate(
         self, model: HarnessModel, shots: int | None = None, limit: int | None = None
@@ -81,9 +80,15 @@ class HarnessTasks:
             shots: Number of solved examples before each question. Defaults to what each task says.
                 A task that says 0 keeps it.
             limit: Number of questions of each task. Defaults to all.
+
+        Raises:
+            UserError: A task cannot be read.
         """
+        # lm-eval writes the number of shots into the tasks, so each call reads them again.
+        with contextlib.chdir(self.folder or "."):
+            tasks = [task for name in self.names for task in _load(self._manager, name)]
         results = lm_eval.simple_evaluate(
-            model, tasks=self.tasks, num_fewshot=shots, limit=limit, log_samples=False
+            model, tasks=tasks, num_fewshot=shots, limit=limit, log_samples=False
         )
         return [_figures(results, name) for name in results["results"]]
 

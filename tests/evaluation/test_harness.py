@@ -64,7 +64,7 @@ metric_list: [{metric: exact_match}]
 @pytest.fixture(scope="module")
 def task_folder(tmp_path_factory):
     """A task whose answers are evenly spread over the choices, in an order of chance."""
-    folder, rng = tmp_path_factory.mktemp("tasks"), random.Random(0)
+    folder, rng = tmp_path_factory.mktemp("tasks"), random.Random(1)
     answers = [i % len(CHOICES) for i in range(QUESTIONS)]
     rng.shuffle(answers)
     rows = [
