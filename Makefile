@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 # Tests of a file share fixtures, so one process runs them; tests/conftest.py orders the files.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export layers models serving)
+IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference layers models serving)
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
@@ -22,9 +22,9 @@ test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint
 	# Each in new processes, because TensorFlow keeps in memory whatever it has compiled.
 	$(PYTEST) tests $(IN_OTHER_PROCESSES:%=--ignore=%)
 	$(PYTEST) tests/benchmarks tests/drop_in tests/export tests/serving
-	$(PYTEST) tests/layers tests/models
-	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models/test_generate.py
-	KERAS_BACKEND=torch $(PYTEST) tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
+	$(PYTEST) tests/inference tests/layers tests/models
+	KERAS_BACKEND=jax $(PYTEST) tests/inference tests/layers tests/models/test_generate.py
+	KERAS_BACKEND=torch $(PYTEST) tests/inference tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 
 test-slow: $(VENV)/.test ## Run the tests that take minutes
 	$(PYTEST) tests -m slow
@@ -93,7 +93,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -e ".[demo,dev,serve,t5]"
+	$(PIP) -e ".[demo,dev,eval,serve,t5]"
 	# T5's metadata requires nightly builds that break it; our [t5] extra has its real dependencies.
 	$(PIP) --no-deps t5
 	touch $@

@@ -3,8 +3,9 @@
 `tasks/`, `export/` and `gin/` sit at the top of the checkout because they are what users edit;
 inside Python they are `primer_tf.tasks`, `primer_tf.export` and the data folder `primer_tf/gin`.
 
-Beside the package goes a `.pth` file, by which Python runs `primer_tf/mesh/import_hook.py` at its
-start; that makes T5's own commands work on a TensorFlow they were not written for.
+Beside the package goes a `.pth` file, by which Python runs `primer_tf/import_hook.py` at its
+start; that makes T5's own commands work on a TensorFlow they were not written for, and
+`lm_eval --model primer` find our model.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ class BuildImportHook(Command):
 
     user_options = []
     editable_mode = False
-    source = "primer_tf/mesh/import_hook.py"
+    source = "primer_tf/import_hook.py"
 
     def initialize_options(self):
         """Part of every setuptools command."""

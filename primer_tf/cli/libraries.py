@@ -31,7 +31,7 @@ def library_logs(verbose: bool) -> Iterator[None]:
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         yield
         return
-    for name in ("absl", "jax", "tensorflow"):
+    for name in ("absl", "datasets", "jax", "lm_eval", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.meta_path.insert(0, _TensorFlowFinder)
     try:

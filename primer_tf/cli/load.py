@@ -1,5 +1,6 @@
 """Loads a trained preset for a subcommand."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from primer_tf.errors import UserError, preset_errors
 from primer_tf.training.record import preset_of_run
 
 if TYPE_CHECKING:
+    from keras_hub.models import CausalLM
+
     from primer_tf.models import PrimerCausalLM
 
 HELP = "preset directory, or the folder of a run, which stands for its best preset"
@@ -49,3 +52,32 @@ def load(preset: str, sampler: Any = "greedy", **arguments: Any) -> "PrimerCausa
             raise UserError(f"Preset {preset!r} has no trained weights; train it first.")
         model.compile(sampler=sampler)
     return model
+
+
+def load_causal_lm(preset: str) -> "CausalLM":
+    """Returns the trained model of a preset, ours or any of KerasHub's causal language models.
+
+    Args:
+        preset: The preset, or the folder of a run; see `resolve`.
+
+    Raises:
+        UserError: The preset cannot be loaded, or has no trained weights.
+    """
+    preset = resolve(preset)
+    if not _is_of_keras_hub(preset):
+        return load(preset)
+    with status(f"Loading {preset}"), preset_errors(preset):
+        from keras_hub.models import CausalLM
+
+        return CausalLM.from_preset(preset)
+
+
+def _is_of_keras_hub(preset: str) -> bool:
+    from keras_hub.models import CausalLM
+
+    from primer_tf._compat import CONFIG_FILE, load_json
+
+    if "://" in preset or os.path.exists(os.path.join(preset, CONFIG_FILE)):
+        with preset_errors(preset):
+            return load_json(preset, CONFIG_FILE)["registered_name"] != "primer_tf>PrimerBackbone"
+    return preset in CausalLM.presets

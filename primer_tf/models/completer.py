@@ -9,6 +9,7 @@ from primer_tf.errors import UserError
 from primer_tf.models.completion import Completion, Detokenizer
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
 from primer_tf.models.stepwise_generation import StepwiseGenerator
+from primer_tf.types import Inputs
 
 
 class Completer:
@@ -52,6 +53,26 @@ class Completer:
         """
         self.model.check_max_length(max_length)
         inputs = self._preprocessor.generate_preprocess(list(prompts), sequence_length=max_length)
+        return self.complete(inputs, max_new_tokens, on_text)
+
+    def complete(
+        self,
+        inputs: Inputs,
+        max_new_tokens: int | None = None,
+        on_text: Callable[[Completion, str], object] = lambda completion, text: None,
+    ) -> list[Completion]:
+        """Completes a batch of prompts that are token ids.
+
+        Args:
+            inputs: Dict of `"token_ids"`, `[B, T]` integers with room for the new tokens, and
+                `"padding_mask"`, `[B, T]`, true on the prompts.
+            max_new_tokens: The largest number of tokens of a completion. Defaults to no limit.
+            on_text: A function that is called with a completion and the text that it has grown by.
+                Defaults to none.
+
+        Returns:
+            The `Completion` of each prompt.
+        """
         ids, mask = (ops.convert_to_numpy(inputs[key]) for key in ("token_ids", "padding_mask"))
         lengths = mask.astype(int).sum(axis=1)
         limits = np.full_like(lengths, ids.shape[1])

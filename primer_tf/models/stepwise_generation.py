@@ -1,15 +1,13 @@
 """Generation that hands out tokens while it goes on."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import keras
 import numpy as np
 from keras import ops
 from keras_hub.samplers import Sampler
 
-from primer_tf._compat import model_supports_jit
+from primer_tf.models.compile_function import compile_function
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
 from primer_tf.types import Cache, Inputs, Tensor
 
@@ -31,8 +29,10 @@ class StepwiseGenerator:
 
     def __init__(self, model: PrimerCausalLM) -> None:
         self.model = model
-        self._prefill = _compiled(model, self._build_cache)
-        self._extend = _compiled(model, self._generate)
+        # XLA compiles what it would compile of `generate`.
+        jit_compile, states = bool(model._jit_generate), model.sampler.variables
+        self._prefill = compile_function(model, self._build_cache, jit_compile, states)
+        self._extend = compile_function(model, self._generate, jit_compile, states)
 
     def __call__(self, inputs: Inputs) -> Iterator[tuple[np.ndarray, int]]:
         """Generates for one batch.
@@ -89,40 +89,3 @@ class StepwiseGenerator:
         loop = (token_ids, cache, index)
         token_ids, cache, _ = sampler.run_loop(more, step, model=model, loop_vars=loop)
         return token_ids, cache
-
-
-def _compiled(model: PrimerCausalLM, function: Callable) -> Callable:
-    """Returns a function that uses a model and its sampler, compiled as `generate` would be."""
-    if model.run_eagerly:
-        return function
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=model._jit_generate and model_supports_jit(model))
-    if keras.backend.backend() == "jax":
-        return _compiled_by_jax(model, function)
-    import torch
-
-    return torch.no_grad()(function)
-
-
-def _compiled_by_jax(model: PrimerCausalLM, function: Callable) -> Callable:
-    import jax
-
-    states = model.sampler.variables
-    variables = [*states, *model.variables]
-
-    @jax.jit
-    def pure(values: list[Any], *arguments: Any) -> tuple[Any, list[Any]]:
-        mapping = zip(variables, values, strict=True)
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            outputs = function(*arguments)
-        return outputs, [scope.get_current_value(variable) for variable in states]
-
-    def call(*arguments: Any) -> Any:
-        outputs, values = pure([variable.value for variable in variables], *arguments)
-        for variable, value in zip(states, values, strict=True):
-            variable.assign(value)
-        return outputs
-
-    return call

@@ -9,7 +9,17 @@ import keras
 import pytest
 
 # Packages whose `__all__` lists what must have an example.
-PACKAGES = ("data", "drop_in", "evaluation", "layers", "losses", "models", "optimizers", "samplers")
+PACKAGES = (
+    "data",
+    "drop_in",
+    "evaluation",
+    "inference",
+    "layers",
+    "losses",
+    "models",
+    "optimizers",
+    "samplers",
+)
 
 
 def public_objects():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -58,3 +59,27 @@ def test_a_part_of_the_text_only_if_asked(evaluate):
     held_out = int(len(text) * 0.05)
     assert ", the validation split: " in (part := evaluate(text, "--split", "validation"))
     assert f" {len(text[-held_out:].encode('utf-8')):,} bytes" in part
+
+
+def test_a_text_or_tasks(small_preset, capsys):
+    def refused(*options):
+        assert main(["evaluate", str(small_preset), *options]) == 1
+        return capsys.readouterr().err
+
+    assert "--shots says nothing about --data" in refused("--data", "a", "--shots", "1")
+    assert "--split says nothing about --tasks" in refused("--tasks", "a", "--split", "train")
+    assert "shots must be at least 0" in refused("--tasks", "a", "--shots", "-1")
+    assert "Give --data or --tasks, and not both." in refused()
+    assert "Give --data or --tasks, and not both." in refused("--data", "a", "--tasks", "b")
+
+
+def test_lm_eval_is_missing(small_preset, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("primer_tf.evaluation.harness")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("lm_eval.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    assert main(["evaluate", str(small_preset), "--tasks", "hellaswag"]) == 1
+    error = capsys.readouterr().err
+    assert "lm_eval" in error and "is not installed; run: pip install" in error
+    assert "[eval]" in error

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import primer_tf
 from primer_tf.mesh import runtime
 from primer_tf.mesh.runtime import gin_files
 
-HOOK = Path(runtime.__file__).parents[1] / "import_hook.py"
+HOOK = Path(primer_tf.__file__).parent / "import_hook.py"
 TRIGGERS = ("t5", "mesh_tensorflow", "gin.tf")
 
 
@@ -24,7 +25,7 @@ def hook(monkeypatch):
     installed = []
     monkeypatch.setattr(runtime, "install", lambda: installed.append(True))
     # This Python may have started with the hook.
-    finders = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "_Hook"]
+    finders = [finder for finder in sys.meta_path if "_Hook" not in repr(finder)]
     monkeypatch.setattr(sys, "meta_path", finders)
 
     def load():
@@ -58,7 +59,29 @@ def test_first_import_of_a_trigger_installs_once(name, hook, tmp_path, monkeypat
     assert not installed
     import_stand_in(name, tmp_path, monkeypatch)
     assert installed == [True]
-    assert sys.meta_path == finders
+    # The other one waits for lm-eval.
+    (other,) = sys.meta_path[: -len(finders)]
+    assert other.triggers == ("lm_eval.models",) and sys.meta_path[1:] == finders
+
+
+def test_lm_eval_gets_the_model(hook, tmp_path, monkeypatch):
+    """The registry keeps the name of the class, which is imported when it is asked for."""
+    load, _ = hook
+    load()
+    import_stand_in("lm_eval.api.registry", tmp_path, monkeypatch)
+    registered = {}
+    registry = types.SimpleNamespace(
+        register=lambda name, target: registered.update({name: target})
+    )
+    monkeypatch.setattr(
+        sys.modules["lm_eval.api.registry"], "model_registry", registry, raising=False
+    )
+    assert not registered
+    import_stand_in("lm_eval.models", tmp_path, monkeypatch)
+    ((name, target),) = registered.items()
+    module, attribute = target.split(":")
+    assert name == "primer" and importlib.util.find_spec(module) is not None
+    assert f"class {attribute}(" in Path(importlib.util.find_spec(module).origin).read_text()
 
 
 def test_the_variable_switches_it_off(hook, tmp_path, monkeypatch):
