@@ -23,6 +23,8 @@ _OUTSIDE_SUBLAYERS: dict[str, LogicalAxes] = {
     "token_embedding/embeddings": ("vocabulary", "hidden"),
     r"decoder/position_bias_\d+_heads/embeddings": ("heads", None),
 }
+# What normalizations return, `[B, T, C]`.
+_NORMALIZED = r"decoder/(block_\d+/sublayer_\d+/)?norm/output"
 _MODEL_AXES = ("heads", "mlp", "experts", "vocabulary")
 _DATA_AXES = ("hidden", "positions")
 
@@ -55,6 +57,9 @@ def layout_map(
         layout = _mesh_axes(axes, model_axis, data_axis)
         if any(layout):
             layouts[pattern] = layout
+    if data_axis is not None:
+        # Else XLA may gather the activations of the whole batch instead of a weight.
+        layouts[_NORMALIZED] = (data_axis, None, None)
     return layouts
 
 
