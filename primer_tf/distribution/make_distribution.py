@@ -1,5 +1,7 @@
 """Keras' distribution for a mesh of the present devices."""
 
+from collections.abc import Sequence
+
 import keras
 
 from primer_tf.distribution.checked_model_parallel import CheckedModelParallel
@@ -11,9 +13,9 @@ VIRTUAL = "; for virtual ones on a CPU set XLA_FLAGS=--xla_force_host_platform_d
 
 
 def make_distribution(
-    mesh: MeshShape,
+    mesh: MeshShape, devices: Sequence[str] | None = None
 ) -> keras.distribution.DataParallel | keras.distribution.ModelParallel:
-    """Returns a distribution over all devices that JAX sees.
+    """Returns a distribution over devices.
 
     Models and optimizers must be made in its `scope()`, and trained and used there. Weights are
     then made in the devices' parts: Keras makes one whole, on one device, only if all devices
@@ -21,6 +23,7 @@ def make_distribution(
 
     Args:
         mesh: The `MeshShape`.
+        devices: Names of the devices. Defaults to all that JAX sees.
 
     Returns:
         A `keras.distribution.DataParallel` if every device has all weights, else a
@@ -33,11 +36,11 @@ def make_distribution(
     backend = keras.backend.backend()
     if backend != "jax":
         raise UserError(f"A mesh needs Keras on JAX, not on {backend}; set KERAS_BACKEND=jax.")
-    devices = keras.distribution.list_devices()
+    devices = list(devices or keras.distribution.list_devices())
     if len(devices) != mesh.devices:
         kind = devices[0].partition(":")[0]
         raise UserError(
-            f"The mesh {mesh} has {mesh.devices} devices, and JAX sees {len(devices)} ({kind})"
+            f"The mesh {mesh} has {mesh.devices} devices, and there are {len(devices)} ({kind})"
             f"{VIRTUAL.format(mesh.devices) if kind == 'cpu' else '; choose a mesh that fits'}."
         )
     batch, shape = mesh.batch_axis, (mesh.replicas, mesh.model)

@@ -219,7 +219,6 @@ class SwitchFeedForward(PositionMixingLayer):
         inputs = ops.reshape(inputs, (self.num_experts, rows, tokens.shape[-1]))
         inputs = split_rows(inputs, self.intermediate_kernel)
         outputs = self._expert(inputs, *self._kernels(), training=training)
-        outputs = split_rows(outputs, self.intermediate_kernel)
         return combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 
     def _apply_in_blocks(self, tokens: Tensor, logits: Tensor, block: int | Tensor) -> Tensor:
