@@ -33,7 +33,7 @@ def install(folder):
     subprocess.run([python, *pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
     (wheel,) = wheels.glob("*.whl")
     constraints = ["-c", CHECKOUT / "constraints.txt"]
-    subprocess.run([python, *pip, "install", *constraints, f"{wheel}[demo,serve,t5]"], check=True)
+    subprocess.run([python, *pip, "install", *constraints, f"{wheel}[demo,jax,serve,t5]"], check=True)
     subprocess.run([python, *pip, "install", *constraints, "--no-deps", "t5"], check=True)
     return python.parent
 
