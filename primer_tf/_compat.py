@@ -69,6 +69,7 @@ __all__ = [
     "forget_uninitialized_variables",
     "in_xla_context",
     "trained_variables",
+    "variable_layout",
     # KerasHub's names for the files of a preset, and its readers of presets on its hubs.
     "CONFIG_FILE",
     "PREPROCESSOR_CONFIG_FILE",
@@ -130,6 +131,16 @@ def trained_variables(optimizer: Any) -> list[keras.Variable] | None:
     """
     built = optimizer is not None and optimizer.built
     return getattr(optimizer, "_trainable_variables", None) if built else None
+
+
+def variable_layout(variable: keras.Variable) -> keras.distribution.TensorLayout | None:
+    """Returns how a weight is split over devices, `None` without a distribution of Keras.
+
+    The second moments of `optimizers/t5_adafactor.py` are split as their weights are. Keras splits
+    the variables of its own optimizers so, but only those of the shape of a weight.
+    """
+    layout = getattr(variable, "_layout", None)
+    return layout if isinstance(layout, keras.distribution.TensorLayout) else None
 
 
 def forget_uninitialized_variables() -> None:

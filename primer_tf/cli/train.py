@@ -2,11 +2,13 @@
 
 import dataclasses
 from argparse import ArgumentParser, Namespace
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from primer_tf.cli import options
 from primer_tf.cli.load import resolve
 from primer_tf.cli.terminal import status
+from primer_tf.distribution import parse_mesh
 from primer_tf.errors import UserError, errors_of
 from primer_tf.training.config import RunConfig
 from primer_tf.training.record import read_config
@@ -18,6 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
     parser.add_argument("--output", required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
+    parser.add_argument(
+        "--mesh",
+        help="axes of a mesh of devices with their sizes, as in data:4,model:2; there are data, "
+        "fsdp (data that also splits the weights) and model; needs KERAS_BACKEND=jax",
+    )
     options.add_gin(parser, "instead of --preset and most of the options below")
     options.add_config(parser)
 
@@ -25,10 +32,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Starts or resumes a run."""
     config = _config(arguments)
+    scope: AbstractContextManager = nullcontext()
+    mesh = None if arguments.mesh is None else parse_mesh(arguments.mesh)
     with status("Loading TensorFlow"):
         from primer_tf.training.run import train
 
-    train(config, arguments.output, resume=arguments.resume)
+        if mesh is not None:
+            from primer_tf.distribution.make_distribution import make_distribution
+
+            scope = make_distribution(mesh).scope()
+    with scope:
+        train(config, arguments.output, resume=arguments.resume)
 
 
 def _config(arguments: Namespace) -> RunConfig:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from primer_tf.layers.replicas import num_replicas
 from primer_tf.models.compiled_functions import describe
 from primer_tf.models.jit import jit_compile_by_default
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
@@ -95,7 +96,8 @@ class Evaluator:
         model: A `PrimerCausalLM`.
         chunks: The text, as `TokenChunks`.
         text: The `TextLength` of the text.
-        batch_size: Number of chunks that are evaluated at a time, at most all of them.
+        batch_size: Number of chunks that are evaluated at a time, at most all of them. With several
+            devices, each gets as many.
 
     Example:
 
@@ -116,7 +118,10 @@ class Evaluator:
     ) -> None:
         self.chunks = chunks
         self.text = text
-        self.batch_size = min(batch_size, chunks.evaluation_steps(1))
+        per_device = min(
+            -(-size // num_replicas()) for size in (batch_size, chunks.evaluation_steps(1))
+        )
+        self.batch_size = per_device * num_replicas()
         self.sums = RowSums(model)
         self.sums.compile(jit_compile=jit_compile_by_default())
 

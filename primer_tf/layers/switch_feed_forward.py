@@ -10,6 +10,7 @@ from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.expert_dispatch import combine, dispatch, smaller_size
 from primer_tf.layers.precision import at_least_float32
+from primer_tf.layers.replicas import split_rows
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.types import Activation, Cache, Config, Shape, Tensor
 
@@ -216,6 +217,7 @@ class SwitchFeedForward(PositionMixingLayer):
         dispatch_index, gate = ops.reshape(dispatch_index, (-1,)), ops.reshape(gate, (-1, 1))
         inputs = dispatch(tokens, dispatch_index, self.num_experts * rows)
         inputs = ops.reshape(inputs, (self.num_experts, rows, tokens.shape[-1]))
+        inputs = split_rows(inputs, self.intermediate_kernel)
         outputs = self._expert(inputs, *self._kernels(), training=training)
         return combine(outputs, dispatch_index) * ops.cast(gate, tokens.dtype)
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+import keras
 from keras import ops
 
 from primer_tf.layers.precision import at_least_float32, float32_or_wider
+from primer_tf.layers.replicas import num_replicas
 from primer_tf.types import Tensor
 
-# Logits held at a time: 128 MiB in float32, enough rows for matrix products at full speed.
+# Logits that a device holds at a time: 128 MiB in float32, enough rows for matrix products at full
+# speed.
 CHUNK_ELEMENTS = 2**25
 
 
@@ -79,8 +82,8 @@ def linear_cross_entropy(
         z_loss: Factor of the z-loss. Defaults to 0.
         label_smoothing: Share of the target distribution that is spread evenly over the vocabulary,
             from 0 to 1. Defaults to 0.
-        chunk_elements: Number of logits held at a time; fewer take less memory and a little more
-            time. Defaults to `CHUNK_ELEMENTS`.
+        chunk_elements: Number of logits that a device holds at a time; fewer take less memory and a
+            little more time. Defaults to `CHUNK_ELEMENTS`.
 
     Returns:
         `[2]`: the sum of the weighted losses, NaN if a target with weight is no class, and the sum
@@ -135,8 +138,8 @@ def linear_cross_entropy(
         start = (ops.zeros((2,), dtype=float32_or_wider(hidden)), hidden, at_targets)
         total, hidden_gradient, table_gradient = ops.fori_loop(0, count, step, start)
 
-        hidden_gradient = ops.reshape(hidden_gradient, (-1, hidden.shape[-1]))
-        hidden_gradient = ops.cast(hidden_gradient[: ops.shape(x)[0]], embeddings.dtype)
+        hidden_gradient = _joined(hidden_gradient, ops.shape(x)[0])
+        hidden_gradient = ops.cast(hidden_gradient, embeddings.dtype)
         hidden_gradient = hidden_gradient - at_target * ops.take(embeddings, rows, axis=0)
         if label_smoothing:
             everywhere = label_smoothing / classes * w
@@ -190,20 +193,31 @@ def token_losses(
         return _chunk_losses(logits, target, smooth, z_loss, label_smoothing)[:2]
 
     tokens = ops.shape(hidden_states)[0]
-    return [ops.reshape(part, (-1,))[:tokens] for part in ops.map(step, chunks)]
+    return [_joined(part, tokens) for part in ops.map(step, chunks)]
 
 
 def _chunks(
     arrays: tuple[Tensor, ...], classes: int, chunk_elements: int | None = None
 ) -> tuple[int | Tensor, tuple[Tensor, ...]]:
-    """Returns the number of chunks, and the arrays as `[chunks, tokens, ...]`, padded by zeros."""
+    """Returns the number of chunks, and the arrays as `[chunks, tokens, ...]`, padded by zeros.
+
+    The tokens of a chunk are spread over the batch, so that each device of a mesh has its share of
+    every chunk. Of successive tokens, each device would compute the chunks of all others, too.
+    """
     tokens = ops.shape(arrays[0])[0]
-    largest = max(1, (chunk_elements or CHUNK_ELEMENTS) // classes)
+    # Each device of a mesh has its share of a chunk.
+    largest = max(1, num_replicas() * (chunk_elements or CHUNK_ELEMENTS) // classes)
     count = -(-tokens // largest)
     length = -(-tokens // count)
     missing = count * length - tokens
     padded = (ops.pad(x, ((0, missing), *[(0, 0)] * (len(x.shape) - 1))) for x in arrays)
-    return count, tuple(ops.reshape(x, (count, length, *x.shape[1:])) for x in padded)
+    spread = (ops.reshape(x, (length, count, *x.shape[1:])) for x in padded)
+    return count, tuple(ops.swapaxes(x, 0, 1) for x in spread)
+
+
+def _joined(chunks: Tensor, tokens: int | Tensor) -> Tensor:
+    """Returns `[tokens, ...]` of what `_chunks` has cut."""
+    return ops.reshape(ops.swapaxes(chunks, 0, 1), (-1, *chunks.shape[2:]))[:tokens]
 
 
 def _chunk_losses(
@@ -230,9 +244,8 @@ def _chunk_losses(
         sums of that over the classes.
     """
     logits = at_least_float32(product)
-    tokens, classes = ops.shape(logits)[0], logits.shape[-1]
-    places = ops.arange(tokens, dtype="int32") * classes
-    target_logit = ops.take(ops.reshape(logits, (-1,)), places + ops.clip(target, 0, classes - 1))
+    classes = logits.shape[-1]
+    target_logit = _at_target(logits, ops.clip(target, 0, classes - 1))
     largest = ops.max(logits, axis=-1)
     powers = ops.exp(logits - largest[:, None])
     power_sum = ops.sum(powers, axis=-1)
@@ -244,6 +257,17 @@ def _chunk_losses(
     else:  # In half precision equal logits are common, and the first counts. This takes longer.
         is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
     return losses, ops.cast(is_best, logits.dtype), normalizer, powers, power_sum
+
+
+def _at_target(logits: Tensor, target: Tensor) -> Tensor:
+    """Returns the logit of each token's target, `[N]`."""
+    tokens, classes = ops.shape(logits)[0], logits.shape[-1]
+    if keras.distribution.distribution() is not None:
+        # Devices may each have some of the classes, and would send them all for a gather.
+        is_target = ops.equal(ops.arange(classes, dtype="int32"), target[:, None])
+        return ops.sum(ops.where(is_target, logits, _number(0.0, logits)), axis=-1)
+    places = ops.arange(tokens, dtype="int32") * classes
+    return ops.take(ops.reshape(logits, (-1,)), places + target)
 
 
 def _losses(

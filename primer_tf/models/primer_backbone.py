@@ -11,6 +11,7 @@ from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import DecoderStack
 from primer_tf.layers.layer import freeze_sublayers
 from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
+from primer_tf.models.weight_layouts import layout_map
 from primer_tf.sublayers import check_block, make_sublayer
 from primer_tf.types import Config, DType, StrPath
 
@@ -234,6 +235,44 @@ class PrimerBackbone(Backbone):
         if preset in preset_names():
             return cls(**{**preset_arguments(preset), **kwargs})
         return super().from_preset(str(preset), load_weights=load_weights, **kwargs)
+
+    @staticmethod
+    def get_layout_map(
+        device_mesh: keras.distribution.DeviceMesh,
+        model_parallel_dim_name: str | None = "model",
+        data_parallel_dim_name: str | None = "batch",
+    ) -> keras.distribution.LayoutMap:
+        """Returns how the weights are split over devices, for all architectures.
+
+        The interface is that of KerasHub's backbones. Every mesh axis must divide the axes of the
+        weights that it splits, and the model axis also the number of heads.
+
+        Args:
+            device_mesh: The mesh of devices.
+            model_parallel_dim_name: Name of the mesh axis that splits heads, hidden channels of
+                feed-forward layers, experts and rows of the embedding, or `None` to split none of
+                them. Defaults to `"model"`.
+            data_parallel_dim_name: Name of the mesh axis that splits the other axis of all
+                matrices, or `None` to split none. It is usually the axis of the batch, which makes
+                training fully sharded. Defaults to `"batch"`.
+
+        Returns:
+            A `keras.distribution.LayoutMap`.
+
+        Raises:
+            ValueError: The mesh does not have the axis.
+
+        Example:
+
+        >>> import keras
+        >>> from primer_tf.models import PrimerBackbone
+        >>> devices = [f"cpu:{index}" for index in range(8)]
+        >>> mesh = keras.distribution.DeviceMesh((2, 4), ["batch", "model"], devices)
+        >>> layouts = PrimerBackbone.get_layout_map(mesh)
+        >>> layouts["token_embedding/embeddings"].axes
+        ('model', 'batch')
+        """
+        return layout_map(device_mesh, model_parallel_dim_name, data_parallel_dim_name)
 
     def save_to_preset(self, preset_dir: StrPath, max_shard_size: float | None = 10) -> None:
         """Saves the backbone in a preset's directory, and leaves a tokenizer there as it is.

@@ -32,6 +32,7 @@ from primer_tf.models.preset_files import (
 from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.models.saved_training import SavedTraining
+from primer_tf.models.whole_batches import only, repeat_last_prompt
 from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.types import Config, StrPath, Tensor
 
@@ -288,7 +289,8 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         """
         self._check_vocabulary()
         self.check_max_length(max_length)
-        return super().generate(inputs, max_length=max_length, **kwargs)
+        inputs, own = repeat_last_prompt(inputs)
+        return only(own, super().generate(inputs, max_length=max_length, **kwargs))
 
     def check_max_length(self, max_length: int | None) -> None:
         """Raises `UserError` if a length is given that is above `max_sequence_length`."""

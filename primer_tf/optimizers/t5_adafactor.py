@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from primer_tf._compat import variable_layout
 from primer_tf.types import Config, Tensor
 
 
@@ -89,7 +90,10 @@ class T5Adafactor(keras.optimizers.Adafactor):
             self._slots.append(
                 {
                     kind: self.add_variable(
-                        slot_shape, dtype=_precise(variable), name=f"{variable.name}_slot_{kind}"
+                        slot_shape,
+                        dtype=_precise(variable),
+                        layout=self._slot_layout(variable, kind),
+                        name=f"{variable.name}_slot_{kind}",
                     )
                     for kind, slot_shape in kinds.items()
                 }
@@ -104,6 +108,18 @@ class T5Adafactor(keras.optimizers.Adafactor):
             kind: shape[:axis] + shape[axis + 1 :]
             for kind, axis in zip(("vr", "vc"), axes, strict=True)
         }
+
+    def _slot_layout(
+        self, variable: keras.Variable, kind: str
+    ) -> keras.distribution.TensorLayout | None:
+        """Returns the layout of a second moment: that of the weight, without the mean's axis."""
+        layout = variable_layout(variable)
+        factored = self._factored_axes(variable.shape)
+        if layout is None or factored is None:
+            return layout
+        axes = list(layout.axes)
+        del axes[factored[("vr", "vc").index(kind)]]
+        return keras.distribution.TensorLayout(axes, layout.device_mesh)
 
     def slots(self, variable: keras.Variable) -> dict[str, keras.Variable]:
         """Returns the second moments of a weight by kind: `vr` and `vc`, or `v`."""

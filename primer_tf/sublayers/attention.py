@@ -6,10 +6,10 @@ from primer_tf.sublayers.mesh_layer import PRIMER_LAYERS, TRANSFORMER_LAYERS, Me
 from primer_tf.sublayers.registry import Sublayer, pick, register_sublayer
 from primer_tf.sublayers.self_attention import (
     GIN_ARGUMENTS,
+    PROJECTION_AXES,
     PROJECTIONS,
     SELF_ATTENTION,
     SELF_ATTENTION_ARGUMENTS,
-    attention_axes,
     attention_cost,
 )
 
@@ -62,10 +62,7 @@ register_sublayer(
         cost=lambda a: attention_cost(
             a["hidden_dim"], a["num_heads"], a["head_dim"], a["kernel_size"], a["shared_query_key"]
         ),
-        axes=lambda a: {
-            **attention_axes(a["shared_query_key"]),
-            **{path: ("heads",) for path in _taps(a)},
-        },
+        axes={**PROJECTION_AXES, r"\w+_conv/tap_\d+": ("heads",)},
         num_heads=lambda a: a["num_heads"],
         mesh=(
             MeshLayer(

@@ -4,10 +4,10 @@ from primer_tf.sublayers.gin_arguments import BackboneArgument
 from primer_tf.sublayers.mesh_layer import PRIMER_LAYERS, MeshLayer
 from primer_tf.sublayers.registry import Sublayer, register_sublayer
 from primer_tf.sublayers.self_attention import (
+    PROJECTION_AXES,
     PROJECTIONS,
     SELF_ATTENTION,
     SELF_ATTENTION_ARGUMENTS,
-    attention_axes,
     attention_cost,
 )
 
@@ -37,7 +37,7 @@ register_sublayer(
         name="double_heads_attention",
         layer=_layer,
         cost=lambda a: attention_cost(a["hidden_dim"], 2 * a["num_heads"], a["head_dim"] // 2),
-        axes=lambda a: attention_axes(),
+        axes=PROJECTION_AXES,
         num_heads=lambda a: 2 * a["num_heads"],
         check=_check,
         mesh=(

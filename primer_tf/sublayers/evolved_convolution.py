@@ -34,17 +34,6 @@ def _cost(arguments):
     )
 
 
-def _axes(arguments):
-    axes = {"norm/gamma": ("mlp",), "norm/beta": ("mlp",)}
-    for name, (width, _) in _CONVOLUTIONS.items():
-        inputs, outputs = ("mlp", "hidden") if name == "output" else ("hidden", "mlp")
-        axes[f"{name}/depthwise_bias"] = (inputs,)
-        axes |= {f"{name}/depthwise/tap_{shift}": (inputs,) for shift in range(width)}
-        axes[f"{name}/pointwise/kernel"] = (inputs, outputs)
-        axes[f"{name}/pointwise/bias"] = (outputs,)
-    return axes
-
-
 def _variables(arguments):
     norm = "layer_prepostprocess/layer_norm/layer_norm_"
     names = {"norm/gamma": norm + "scale", "norm/beta": norm + "bias"}
@@ -65,7 +54,15 @@ register_sublayer(
         name="evolved_convolution",
         layer=_layer,
         cost=_cost,
-        axes=_axes,
+        axes={
+            r"(left|right)/(depthwise_bias|depthwise/tap_\d+)": ("hidden",),
+            "(left|right)/pointwise/kernel": ("hidden", "mlp"),
+            "(left|right)/pointwise/bias": ("mlp",),
+            "norm/(gamma|beta)": ("mlp",),
+            r"output/(depthwise_bias|depthwise/tap_\d+)": ("mlp",),
+            "output/pointwise/kernel": ("mlp", "hidden"),
+            "output/pointwise/bias": ("hidden",),
+        },
         mesh=(
             MeshLayer(
                 configurable=f"{_MODULE}.DecoderConvolutionalLayer",

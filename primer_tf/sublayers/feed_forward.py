@@ -25,16 +25,6 @@ def _cost(arguments):
     )
 
 
-def _axes(arguments):
-    hidden = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
-    return {
-        **{f"{name}/kernel": ("hidden", "mlp") for name in hidden},
-        **{f"{name}/bias": ("mlp",) for name in hidden},
-        "output/kernel": ("mlp", "hidden"),
-        "output/bias": ("hidden",),
-    }
-
-
 def _variables(arguments):
     layers = {"intermediate": "wi", "output": "wo"}
     if arguments["gated"]:
@@ -47,7 +37,12 @@ register_sublayer(
         name="feed_forward",
         layer=_layer,
         cost=_cost,
-        axes=_axes,
+        axes={
+            "(intermediate|linear)/kernel": ("hidden", "mlp"),
+            "(intermediate|linear)/bias": ("mlp",),
+            "output/kernel": ("mlp", "hidden"),
+            "output/bias": ("hidden",),
+        },
         mesh=(
             MeshLayer(
                 configurable=f"{TRANSFORMER_LAYERS}.DenseReluDense",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from primer_tf.errors import UserError
@@ -46,9 +46,10 @@ class Sublayer:
         layer: Returns the Keras class and the arguments for it; `name`, `dropout` and `dtype` come
             from the backbone.
         cost: Returns its `LayerCost`.
-        axes: Returns a dict from the path of a weight inside the layer to the logical axes of the
-            weight, each "hidden", "heads", "mlp", "experts", "positions" or `None` for an axis that
-            is never split.
+        axes: Dict from a regular expression, which matches the whole paths of some weights inside
+            the layer, to the logical axes of these weights: "hidden", "heads", "mlp", "experts",
+            "positions", or `None` for an axis that is never split. It covers all weights that the
+            layer has with any arguments.
         num_heads: Returns the number of attention heads, for the position bias; `None` if it takes
             none.
         check: Raises `ValueError` when a backbone's arguments do not go with it. Optional.
@@ -60,7 +61,7 @@ class Sublayer:
     name: str
     layer: Callable[[Arguments], tuple[type[keras.layers.Layer], dict[str, Any]]]
     cost: Callable[[Arguments], LayerCost]
-    axes: Callable[[Arguments], dict[str, tuple[str | None, ...]]]
+    axes: Mapping[str, tuple[str | None, ...]]
     num_heads: Callable[[Arguments], int] | None = None
     check: Callable[[Arguments], None] | None = None
     mesh: tuple[MeshLayer, ...] = ()

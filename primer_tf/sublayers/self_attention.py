@@ -16,6 +16,13 @@ PROJECTIONS = {
 
 SELF_ATTENTION = f"{TRANSFORMER_LAYERS}.SelfAttention"
 
+# The logical axes of the projections. Where queries are projected from the keys, the input of that
+# projection, `[B, T, H * D]`, is mixed across heads, so it counts as hidden.
+PROJECTION_AXES = {
+    "(query|key|query_key|value)/kernel": ("hidden", "heads"),
+    "attention_output/kernel": ("heads", "hidden"),
+}
+
 # The arguments of Mesh TensorFlow's `SelfAttention` that its subclasses have too.
 GIN_ARGUMENTS = {
     "num_heads": BackboneArgument("num_heads", 8),
@@ -78,16 +85,3 @@ def attention_cost(
         activations_per_key=heads,
         cache_values=(2 + (streams if kernel_size else 0)) * inner,
     )
-
-
-def attention_axes(shared_query_key: bool = False) -> dict[str, tuple[str | None, ...]]:
-    """Returns the logical axes of the projections.
-
-    Args:
-        shared_query_key: Whether queries are projected from the keys.
-    """
-    inputs = ("query_key", "value") if shared_query_key else ("query", "key", "value")
-    axes: dict[str, tuple[str | None, ...]] = {f"{n}/kernel": ("hidden", "heads") for n in inputs}
-    if shared_query_key:
-        axes["query/kernel"] = (None, "heads")
-    return {**axes, "attention_output/kernel": ("heads", "hidden")}

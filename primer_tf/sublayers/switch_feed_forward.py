@@ -35,15 +35,6 @@ def _cost(arguments):
     )
 
 
-def _axes(arguments):
-    names = ("intermediate", "linear") if arguments["gated"] else ("intermediate",)
-    return {
-        "router_kernel": ("hidden", None),
-        **{f"{name}_kernel": ("experts", "hidden", "mlp") for name in names},
-        "output_kernel": ("experts", "mlp", "hidden"),
-    }
-
-
 def _variables(arguments):
     kernels = {"intermediate": "wi"}
     if arguments["gated"]:
@@ -80,7 +71,11 @@ register_sublayer(
         name="switch_feed_forward",
         layer=_layer,
         cost=_cost,
-        axes=_axes,
+        axes={
+            "router_kernel": ("hidden", None),
+            "(intermediate|linear)_kernel": ("experts", "hidden", "mlp"),
+            "output_kernel": ("experts", "mlp", "hidden"),
+        },
         mesh=(
             MeshLayer(
                 configurable=f"{_MODULE}.MoE1D",

@@ -5,8 +5,8 @@ from primer_tf.sublayers.mesh_layer import PRIMER_LAYERS, TRANSFORMER_LAYERS, Me
 from primer_tf.sublayers.registry import Sublayer, pick, register_sublayer
 from primer_tf.sublayers.self_attention import (
     GIN_ARGUMENTS,
+    PROJECTION_AXES,
     PROJECTIONS,
-    attention_axes,
     attention_cost,
 )
 
@@ -52,7 +52,7 @@ register_sublayer(
             a["head_dim"],
             learned_scores=a["num_heads"] * a["synthesizer_length"] ** 2,
         ),
-        axes=lambda a: {**attention_axes(), "synthetic_scores": (None, "heads", None)},
+        axes={**PROJECTION_AXES, "synthetic_scores": ("positions", "heads", None)},
         num_heads=lambda a: a["num_heads"],
         check=_check,
         mesh=(

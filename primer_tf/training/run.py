@@ -13,6 +13,7 @@ from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
+from primer_tf.layers.replicas import num_replicas
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import (
     PrimerBackbone,
@@ -60,6 +61,9 @@ def train(
 
     Both presets are replaced at each evaluation, each in one step, and can be used at any time.
 
+    In the scope of a distribution of Keras the run trains on its devices. Checkpoints and presets
+    do not depend on the devices: a run may go on with others.
+
     Args:
         config: What defines the run.
         output: The folder of the run.
@@ -72,13 +76,19 @@ def train(
         `CSVHistory` of the run, whose `rows` hold what was measured.
 
     Raises:
-        UserError: Bad data, vocabulary, preset, sizes, a folder that holds another run, or a loss
+        UserError: Bad data, vocabulary, preset, sizes, a batch that the devices of the present
+            distribution do not divide, a folder that holds another run, or a loss
             that is not a number: nothing is saved from that step on.
         TrainingInterrupted: SIGINT or SIGTERM came after the start of the first step. The run ends
             after the step, with a checkpoint; a second signal ends the process at once.
     """
     output = Path(output)
     check_folder(output, resume)
+    if config.batch_size % num_replicas():
+        raise UserError(
+            f"batch_size {config.batch_size} cannot be split evenly over {num_replicas()} devices; "
+            f"choose a multiple of {num_replicas()}."
+        )
     if config.architecture is None:
         check_preset(config.preset)
     documents = load_split(config.data, "train", config.validation_data)

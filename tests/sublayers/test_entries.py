@@ -1,6 +1,7 @@
 """The registry entry of each kind of sublayer describes its layer."""
 
 import math
+import re
 
 import keras
 import pytest
@@ -64,14 +65,25 @@ def test_declaration_describes_the_layer(name, options):
     kind, layer = get_sublayer(name), make_sublayer(name, arguments)
     layer.build((None, None, CHANNELS))
     shapes = {w.path.removeprefix(f"{name}/"): w.shape for w in layer.weights}
-    assert {path: len(shape) for path, shape in shapes.items()} == {
-        path: len(axes) for path, axes in kind.axes(arguments).items()
-    }
+    for path, shape in shapes.items():
+        axes = [axes for pattern, axes in kind.axes.items() if re.fullmatch(pattern, path)]
+        assert [len(each) for each in axes] == [len(shape)], path
     assert shapes.keys() <= kind.mesh_layer(arguments).variables(arguments).keys()
     cost = kind.cost(arguments)
     assert cost.parameters == layer.count_params()
     assert cost.cache_values == cache_size(layer, 8) - cache_size(layer, 7)
     assert (kind.num_heads and kind.num_heads(arguments)) == getattr(layer, "num_heads", None)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_all_axes_are_of_some_weight(name):
+    paths = set()
+    for options in OPTIONS.values():
+        layer = make_sublayer(name, {**ARGUMENTS, **options})
+        layer.build((None, None, CHANNELS))
+        paths |= {weight.path.removeprefix(f"{name}/") for weight in layer.weights}
+    for pattern in get_sublayer(name).axes:
+        assert any(re.fullmatch(pattern, path) for path in paths), pattern
 
 
 def test_all_kinds_are_tested():

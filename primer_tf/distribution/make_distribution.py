@@ -1,0 +1,55 @@
+"""Keras' distribution for a mesh of the present devices."""
+
+from collections.abc import Sequence
+
+import keras
+
+from primer_tf.distribution.checked_model_parallel import CheckedModelParallel
+from primer_tf.distribution.mesh_shape import MeshShape
+from primer_tf.errors import UserError
+from primer_tf.models.primer_backbone import PrimerBackbone
+
+VIRTUAL = "; for virtual ones on a CPU set XLA_FLAGS=--xla_force_host_platform_device_count={}"
+
+
+def make_distribution(
+    mesh: MeshShape, devices: Sequence[str] | None = None
+) -> keras.distribution.DataParallel | keras.distribution.ModelParallel:
+    """Returns a distribution over devices.
+
+    Models and optimizers must be made in its `scope()`, and trained and used there. Weights are
+    then made in the devices' parts: Keras makes one whole, on one device, only if all devices
+    together have room for less than 250 MiB of its copies.
+
+    Args:
+        mesh: The `MeshShape`.
+        devices: Names of the devices. Defaults to all that JAX sees.
+
+    Returns:
+        A `keras.distribution.DataParallel` if every device has all weights, else a
+        `keras.distribution.ModelParallel`.
+
+    Raises:
+        UserError: Keras' backend is not JAX, or the mesh has another number of devices. In the
+            scope: a weight cannot be divided among the devices.
+    """
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise UserError(f"A mesh needs Keras on JAX, not on {backend}; set KERAS_BACKEND=jax.")
+    devices = list(devices or keras.distribution.list_devices())
+    if len(devices) != mesh.devices:
+        kind = devices[0].partition(":")[0]
+        raise UserError(
+            f"The mesh {mesh} has {mesh.devices} devices, and there are {len(devices)} ({kind})"
+            f"{VIRTUAL.format(mesh.devices) if kind == 'cpu' else '; choose a mesh that fits'}."
+        )
+    batch, shape = mesh.batch_axis, (mesh.replicas, mesh.model)
+    if mesh.model == 1 and not mesh.fully_sharded:
+        return keras.distribution.DataParallel(
+            keras.distribution.DeviceMesh((mesh.replicas,), [batch], devices)
+        )
+    device_mesh = keras.distribution.DeviceMesh(shape, [batch, "model"], devices)
+    layouts = PrimerBackbone.get_layout_map(
+        device_mesh, "model", batch if mesh.fully_sharded else None
+    )
+    return CheckedModelParallel(layout_map=layouts, batch_dim_name=batch)

@@ -1,0 +1,36 @@
+"""Over how many devices Keras' distribution splits a batch."""
+
+import keras
+
+from primer_tf._compat import variable_layout
+from primer_tf.types import Tensor
+
+
+def num_replicas() -> int:
+    """Returns the size of the mesh axis that splits batches, 1 without a distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    return int(mesh.shape[list(mesh.axis_names).index(distribution.batch_dim_name)])
+
+
+def split_rows(x: Tensor, kernel: keras.Variable) -> Tensor:
+    """Splits the inputs of experts over the devices that have different parts of the batch.
+
+    They are copied from tokens in any order, so that a compiler would give all of them to each of
+    these devices.
+
+    Args:
+        x: `[E, N, C]`.
+        kernel: `[E, C, F]`, the weight whose devices also share `E`.
+
+    Returns:
+        `[E, N, C]`, as it was if there is one device or the devices do not divide `N`.
+    """
+    distribution, layout = keras.distribution.distribution(), variable_layout(kernel)
+    if distribution is None or layout is None or x.shape[1] % num_replicas():
+        return x
+    axes = (layout.axes[0], distribution.batch_dim_name, None)
+    split = keras.distribution.TensorLayout(axes, distribution.device_mesh)
+    return keras.distribution.distribute_tensor(x, split)
