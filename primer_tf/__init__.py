@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from primer_tf import (
         convert,
         data,
+        distribution,
         drop_in,
         evaluation,
         export,
@@ -46,6 +47,7 @@ __all__ = [
     "PrimerTokenizer",
     "convert",
     "data",
+    "distribution",
     "drop_in",
     "evaluation",
     "export",

@@ -86,6 +86,7 @@ def installed_wheel(wheel, make_environment):
 
 def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
     expected = {"_primer_tf_import_hook.py", "primer_tf_import_hook.pth", "primer_tf/py.typed"}
+    expected.add("primer_tf/serving/page.html")
     for folder, suffix in (("primer_tf", "py"), ("tasks", "py"), ("export", "py"), ("gin", "gin")):
         for path in (checkout / folder).rglob(f"*.{suffix}"):
             name = str(path.relative_to(checkout))
