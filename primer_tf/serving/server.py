@@ -76,6 +76,7 @@ class Server:
                 log_level=logging.WARNING,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 server_header=False,
+                http="h11",  # httptools is faster, but it takes heads of any size
                 ws="none",
             )
         )
