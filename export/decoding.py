@@ -55,7 +55,7 @@ class Decoder:
     """Decodes rows that are independent of each other, each at a position of its own.
 
     XLA compiles its loop for each number of rows and each length of the cache. So that these are
-    few, `start` rounds both up.
+    few, `start` rounds the length up, and its caller the number of rows.
 
     Args:
         model: A `PrimerCausalLM`.
@@ -89,6 +89,7 @@ class Decoder:
         ]
         self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
         self._loop = tf.function(self._run, jit_compile=True) if jit_compile else self._run
+        # Traced only where it is called.
         self._compiled_prefill = tf.function(model._build_cache, jit_compile=True)
 
     def start(self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor) -> Rows:

@@ -59,23 +59,23 @@ def complete(
         stop: The strings that end a row's text, beside the end token. Defaults to none.
     """
     limit, num_prompts = tf.reduce_max(max_new_tokens), tf.shape(lengths)[0]
-    inputs = (token_ids, lengths, max_new_tokens, settings, seeds)
-    strings = None if stop is None else stop.strings
     if decoder.jit_compile:
         # XLA compiles for each number of rows, so there are only a few.
         row = tf.minimum(tf.range(round_up(num_prompts, BATCH_SIZES)), num_prompts - 1)
-        inputs, strings = tf.nest.map_structure(
-            lambda each: None if each is None else tf.gather(each, row), (inputs, strings)
+        token_ids, lengths, max_new_tokens, settings, seeds = tf.nest.map_structure(
+            lambda each: tf.gather(each, row),
+            (token_ids, lengths, max_new_tokens, settings, seeds),
         )
-    token_ids, lengths, max_new_tokens, settings, seeds = inputs
+        if stop is not None:
+            stop = stop._replace(strings=tf.gather(stop.strings, row))
     batch_size = tf.shape(lengths)[0]
     ends = lengths + max_new_tokens
     numbers = decoder.random_numbers(seeds)
     # Without stop strings there is nothing to look at before the end.
     steps = limit
-    if stop is not None and strings is not None:
-        stop = StopStrings(strings, stop.token_texts)
-        steps = tf.where(tf.reduce_all(strings == ""), limit, decoder.steps_before_stop)
+    if stop is not None:
+        has_none = tf.reduce_all(stop.strings == "")
+        steps = tf.where(has_none, limit, decoder.steps_before_stop)
 
     def more(rows: Rows, tails: Tensor, done: Completions) -> Tensor:
         return (tf.shape(done.token_ids)[1] < limit) & ~tf.reduce_all(rows.is_done)

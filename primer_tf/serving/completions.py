@@ -14,10 +14,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from primer_tf.serving.choice import Choice, Part, collect, logprobs_entry
+from primer_tf.serving.completion_model import CompletionModel
 from primer_tf.serving.completion_request import CompletionRequest, read_request
+from primer_tf.serving.config import ServerConfig
 from primer_tf.serving.continuous_batching import Row, Sampling, Tokens
 from primer_tf.serving.limits import read_body
-from primer_tf.serving.loaded_version import LoadedVersion
 from primer_tf.serving.manager import ModelManager, State
 from primer_tf.serving.status import Code, ServingError, from_exception, invalid
 from primer_tf.serving.workers import Workers
@@ -32,21 +33,13 @@ class CompletionsApi:
     Args:
         manager: The models.
         workers: Counts the requests, and has threads for what takes long.
-        max_request_bytes: Size of a request's body.
-        timeout_seconds: Seconds within which the body arrives, and from one event to the next.
+        config: The limits. Its timeout also holds from one event to the next.
     """
 
-    def __init__(
-        self,
-        manager: ModelManager,
-        workers: Workers,
-        max_request_bytes: int,
-        timeout_seconds: float,
-    ) -> None:
+    def __init__(self, manager: ModelManager, workers: Workers, config: ServerConfig) -> None:
         self._manager = manager
         self._workers = workers
-        self._max_request_bytes = max_request_bytes
-        self._timeout_seconds = timeout_seconds
+        self._config = config
         self.router = APIRouter()
         self.router.add_api_route("/v1/models", self.models, methods=["GET"])
         self.router.add_api_route("/v1/completions", self.complete, methods=["POST"])
@@ -61,7 +54,7 @@ class CompletionsApi:
     async def complete(self, http_request: Request) -> Response:
         """Completes prompts."""
         try:
-            body = await read_body(http_request, self._max_request_bytes, self._timeout_seconds)
+            body = await read_body(http_request, self._config)
             request = read_request(body)
             found = _MODEL.fullmatch(request.model)
             if found is None:
@@ -75,14 +68,14 @@ class CompletionsApi:
         return StreamingResponse(_server_sent(first, events), media_type="text/event-stream")
 
     async def _events(
-        self, request: CompletionRequest, model: str, number: str | None, label: str | None
+        self, request: CompletionRequest, name: str, number: str | None, label: str | None
     ) -> AsyncIterator[dict[str, Any]]:
         """Yields the parts of a stream, or the whole answer."""
         version_number = None if number is None else int(number)
-        known = model if model in self._manager.configs else ""
+        known = name if name in self._manager.configs else ""
         with (
             self._workers.request("completions", known),
-            self._manager.use(model, version_number, label) as version,
+            self._manager.use(name, version_number, label) as version,
         ):
             head = {
                 "id": f"cmpl-{uuid.uuid4().hex}",
@@ -90,7 +83,8 @@ class CompletionsApi:
                 "created": int(time.time()),
                 "model": request.model,
             }
-            completions = _Completions(request, version.loaded, self._timeout_seconds)
+            model = version.loaded.completion_model()
+            completions = _Completions(request, model, self._config.timeout_seconds)
             before = await self._workers.run(completions.start)
             parts: dict[int, list[Part]] = {index: [part] for index, part in before.items()}
             if request.stream:
@@ -114,16 +108,16 @@ class _Completions:
 
     Args:
         request: The request.
-        loaded: The version.
+        model: The model.
         timeout_seconds: Seconds from one part to the next.
     """
 
     def __init__(
-        self, request: CompletionRequest, loaded: LoadedVersion, timeout_seconds: float
+        self, request: CompletionRequest, model: CompletionModel, timeout_seconds: float
     ) -> None:
         self._request = request
-        self._loaded = loaded
-        self._vocabulary = loaded.check_completions()
+        self._model = model
+        self._vocabulary = model.vocabulary
         self._timeout_seconds = timeout_seconds
         self._prompt_ids: list[list[int]] = []
         self._num_new = 0
@@ -139,11 +133,11 @@ class _Completions:
                 raise invalid(f"prompt[{index}] is not Unicode text.")
             ids = self._vocabulary.encode(prompt)
         else:
-            start, size = self._loaded.start_token_id, self._loaded.vocabulary_size
+            start, size = self._model.start_token_id, self._model.vocabulary_size
             if not prompt or not all(0 <= each < size for each in prompt):
                 raise invalid(f"prompt[{index}] must have ids from 0 to {size - 1}.")
             ids = prompt if prompt[0] == start else [start, *prompt]
-        new, limit = self._max_tokens(ids), self._loaded.max_length
+        new, limit = self._max_tokens(ids), self._model.max_length
         if len(ids) + new > limit or len(ids) > limit - 1:
             raise invalid(
                 f"prompt[{index}] has {len(ids)} tokens and max_tokens is {new}, but together at "
@@ -153,7 +147,7 @@ class _Completions:
 
     def _max_tokens(self, ids: list[int]) -> int:
         if self._request.max_tokens is None:
-            return max(1, self._loaded.max_length - len(ids))
+            return max(1, self._model.max_length - len(ids))
         return self._request.max_tokens
 
     def start(self) -> dict[int, Part]:
@@ -173,7 +167,7 @@ class _Completions:
     def _score(self, ids: list[int]) -> list[dict[str, Any]]:
         """Returns the `logprobs` entries of a prompt's tokens."""
         inputs = {"token_ids": np.array([ids], "int32"), "lengths": np.array([len(ids)], "int32")}
-        outputs = self._loaded.saved_model.predict("score_prompt", inputs)
+        outputs = self._model.saved_model.predict("score_prompt", inputs)
         values, top_ids, top_values = (
             outputs[name].numpy()[0].tolist()
             for name in (
@@ -206,7 +200,7 @@ class _Completions:
                     index = i * request.n + j
                     choices[index] = self._choice(ids)
                     rows[index] = self._row(index, ids, (seed + j) % _MAX_SEED, loop, queue)
-                    self._loaded.batcher().submit(rows[index])
+                    self._model.batcher.submit(rows[index])
             while choices:
                 index, tokens = await asyncio.wait_for(queue.get(), self._timeout_seconds)
                 if isinstance(tokens, ServingError):

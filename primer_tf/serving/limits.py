@@ -9,21 +9,21 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from primer_tf.serving.config import ServerConfig
 from primer_tf.serving.status import Code, ServingError
 
 
-async def read_body(request: Request, max_bytes: int, timeout_seconds: float) -> bytes:
+async def read_body(request: Request, config: ServerConfig) -> bytes:
     """Returns the body of a request.
 
     Args:
         request: The request.
-        max_bytes: Size that the body may have.
-        timeout_seconds: Seconds within which the body arrives.
+        config: The size that the body may have, and the seconds within which it arrives.
 
     Raises:
         ServingError: The body is larger, late, or never ends because the client is gone.
     """
-    body = bytearray()
+    body, max_bytes, timeout_seconds = bytearray(), config.max_request_bytes, config.timeout_seconds
 
     async def read() -> None:
         async for chunk in request.stream():

@@ -1,18 +1,12 @@
 """A version of a model, ready to answer."""
 
-import json
-import threading
 from pathlib import Path
 
-from primer_tf.serving.continuous_batching import ContinuousBatcher
+from primer_tf.serving.completion_model import CompletionModel, can_complete
 from primer_tf.serving.metrics import Metrics
 from primer_tf.serving.saved_model import SavedModel
 from primer_tf.serving.status import Code, ServingError
-from primer_tf.serving.vocabulary import Vocabulary
 from primer_tf.serving.warmup import warm_up
-
-# What completions need of a SavedModel.
-_SIGNATURES = {"prefill", "decode", "score_prompt"}
 
 
 class LoadedVersion:
@@ -30,43 +24,22 @@ class LoadedVersion:
     ) -> None:
         self.saved_model = SavedModel(folder)
         warm_up(self.saved_model, max_request_bytes)
-        self._lock = threading.Lock()
-        self._batcher: ContinuousBatcher | None = None
-        self._max_batch_size = max_batch_size
-        self._metrics = metrics
-        extra = folder / "assets.extra"
-        self.vocabulary: Vocabulary | None = None
-        if self.saved_model.signatures.keys() >= _SIGNATURES:
-            self._description = json.loads((extra / "export.json").read_text("utf-8"))
-            kinds = ("start_token_id", "end_token_id", "pad_token_id")
-            special = [self._description[kind] for kind in kinds]
-            self.vocabulary = Vocabulary(extra / "vocabulary.model", special[0], special)
-            self.start_token_id = special[0]
-            self.vocabulary_size = int(self._description["vocabulary_size"])
-            self.max_length = int(self._description["max_length"])
+        self._completion_model: CompletionModel | None = None
+        if can_complete(self.saved_model):
+            self._completion_model = CompletionModel(self.saved_model, max_batch_size, metrics)
 
-    def check_completions(self) -> Vocabulary:
-        """Returns the vocabulary.
+    def completion_model(self) -> CompletionModel:
+        """Returns the version as a model that completes texts.
 
         Raises:
-            ServingError: The version has no signatures for completions.
+            ServingError: It has no signatures for completions.
         """
-        if self.vocabulary is None:
+        if self._completion_model is None:
             message = "The model has no signatures for completions; `primer export` writes them."
             raise ServingError(Code.FAILED_PRECONDITION, message)
-        return self.vocabulary
-
-    def batcher(self) -> ContinuousBatcher:
-        """Returns the batcher of completions, which starts at the first call."""
-        with self._lock:
-            if self._batcher is None:
-                self._batcher = ContinuousBatcher(
-                    self.saved_model, self._description, self._max_batch_size, self._metrics
-                )
-            return self._batcher
+        return self._completion_model
 
     def close(self) -> None:
         """Ends the batcher."""
-        with self._lock:
-            if self._batcher is not None:
-                self._batcher.close()
+        if self._completion_model is not None:
+            self._completion_model.batcher.close()

@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from starlette.exceptions import HTTPException
 
 from primer_tf.serving import json_tensors, protocol
+from primer_tf.serving.config import ServerConfig
 from primer_tf.serving.limits import read_body
 from primer_tf.serving.manager import ModelManager
 from primer_tf.serving.status import Code, ServingError, invalid
@@ -53,21 +54,13 @@ class RestApi:
     Args:
         manager: The models.
         workers: The threads that run them.
-        max_request_bytes: Size of a request's body.
-        timeout_seconds: Seconds within which the body arrives.
+        config: The limits.
     """
 
-    def __init__(
-        self,
-        manager: ModelManager,
-        workers: Workers,
-        max_request_bytes: int,
-        timeout_seconds: float,
-    ) -> None:
+    def __init__(self, manager: ModelManager, workers: Workers, config: ServerConfig) -> None:
         self._manager = manager
         self._workers = workers
-        self._max_request_bytes = max_request_bytes
-        self._timeout_seconds = timeout_seconds
+        self._config = config
         self.router = APIRouter()
         self.router.add_api_route("/v1/{path:path}", self.get, methods=["GET"])
         self.router.add_api_route("/v1/{path:path}", self.post, methods=["POST"])
@@ -92,7 +85,7 @@ class RestApi:
         if found is None or not found["name"]:
             return error_answer(invalid(f"Malformed request: POST {request.url.path}"))
         try:
-            body = await read_body(request, self._max_request_bytes, self._timeout_seconds)
+            body = await read_body(request, self._config)
             with self._workers.request(found["method"].lower(), self._known(found["name"])):
                 return await self._workers.run(lambda: self._call(found, body))
         except ServingError as error:

@@ -150,12 +150,8 @@ class Server:
         async def metrics() -> Response:
             return Response(self.metrics.page(), media_type="text/plain; version=0.0.4")
 
-        config = self.config
         for api in (CompletionsApi, RestApi):  # The second one has the rest of `/v1`.
-            answers = api(
-                self.manager, self._workers, config.max_request_bytes, config.timeout_seconds
-            )
-            app.include_router(answers.router)
+            app.include_router(api(self.manager, self._workers, self.config).router)
         return app
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -28,7 +27,7 @@ from primer_tf.errors import UserError  # noqa: E402
 from primer_tf.evaluation.harness_model import HarnessModel  # noqa: E402
 from primer_tf.evaluation.harness_tasks import HarnessTasks  # noqa: E402
 from primer_tf.models import PrimerCausalLMPreprocessor, PrimerTokenizer  # noqa: E402
-from tests.models.small_models import make_model  # noqa: E402
+from tests.models.small_models import make_gpt2_backbone, make_model  # noqa: E402
 from tests.sample_text import SENTENCES  # noqa: E402
 
 NATS = 1e-4
@@ -94,23 +93,12 @@ def gpt2_preset(tmp_path_factory):
     """A preset of KerasHub whose tokens are single bytes and two merges."""
     import keras_hub
 
-    keras.utils.set_random_seed(0)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:?;'Ġ"
     pieces = [*letters, "th", "the", "<|endoftext|>"]
     tokenizer = keras_hub.tokenizers.GPT2Tokenizer(
         vocabulary={piece: i for i, piece in enumerate(pieces)}, merges=["t h", "th e"]
     )
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=len(pieces),
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=16,
-        max_sequence_length=64,
-        dropout=0.0,
-    )
-    for weight in backbone.trainable_variables:
-        weight.assign(weight + 0.3 * keras.random.normal(weight.shape))
+    backbone = make_gpt2_backbone(len(pieces), 64)
     preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=64)
     folder = tmp_path_factory.mktemp("gpt2") / "preset"
     keras_hub.models.GPT2CausalLM(backbone, preprocessor).save_to_preset(str(folder))

@@ -8,7 +8,7 @@ from keras import ops
 from primer_tf.errors import UserError
 from primer_tf.inference import LogLikelihood, cached_contexts, rolling_windows
 from primer_tf.inference.length_bucket import length_bucket
-from tests.models.small_models import make_model
+from tests.models.small_models import make_gpt2_backbone, make_model
 
 NATS = 1e-4
 one_model = pytest.mark.parametrize("model", ["primer"], indirect=True)
@@ -159,19 +159,7 @@ class TestOtherModels:
     def gpt2(self):
         import keras_hub
 
-        keras.utils.set_random_seed(0)
-        backbone = keras_hub.models.GPT2Backbone(
-            vocabulary_size=300,
-            num_layers=1,
-            num_heads=2,
-            hidden_dim=16,
-            intermediate_dim=16,
-            max_sequence_length=24,
-            dropout=0.0,
-        )
-        for weight in backbone.trainable_variables:
-            weight.assign(weight + 0.3 * keras.random.normal(weight.shape))
-        return keras_hub.models.GPT2CausalLM(backbone)
+        return keras_hub.models.GPT2CausalLM(make_gpt2_backbone(300, 24))
 
     def test_scores_equal_the_definition(self, gpt2):
         score = LogLikelihood(gpt2, batch_size=4)

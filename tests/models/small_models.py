@@ -50,3 +50,22 @@ def make_model(variant, preprocessor, **kwargs):
             value = keras.ops.convert_to_numpy(weight.value)
             weight.assign(value + 0.3 * rng.standard_normal(value.shape))
     return PrimerCausalLM(backbone, preprocessor)
+
+
+def make_gpt2_backbone(vocabulary_size, length):
+    """Returns a backbone of KerasHub's GPT-2 with weights that make its choices clear."""
+    import keras_hub
+
+    keras.utils.set_random_seed(0)
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=vocabulary_size,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=16,
+        max_sequence_length=length,
+        dropout=0.0,
+    )
+    for weight in backbone.trainable_variables:
+        weight.assign(weight + 0.3 * keras.random.normal(weight.shape))
+    return backbone
