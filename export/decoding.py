@@ -89,29 +89,50 @@ class Decoder:
         ]
         self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
         self._loop = tf.function(self._run, jit_compile=True) if jit_compile else self._run
-        # Traced only where it is called.
+        # Traced only where they are called.
         self._compiled_prefill = tf.function(model._build_cache, jit_compile=True)
+        self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True)
 
-    def start(self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor) -> Rows:
+    def start(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        is_done: Tensor,
+        steps: Tensor,
+        ends: Tensor,
+        settings: SamplingSettings,
+        numbers: Tensor,
+    ) -> tuple[Rows, Decoded]:
         """Runs prompts.
+
+        With XLA it also chooses the first tokens, because a compiled loop of its own would copy the
+        cache.
 
         Args:
             token_ids: `[B, T]` integers, padded on the right.
             lengths: `[B]` integers, the lengths of the prompts, at least 1.
-            cache_length: Number of positions that the cache has room for, at least `T`.
+            is_done: `[B]` booleans, true at rows that get no tokens.
+            steps: Number of steps at most, an integer scalar.
+            ends: `[B]`, the lengths at which texts have no room for more.
+            settings: The `SamplingSettings` of the rows.
+            numbers: `[B, L]`, from `random_numbers`.
+
+        Returns:
+            `(rows, decoded)`: the state, and the tokens, none without XLA.
         """
-        if self.jit_compile:
-            cache_length = tf.minimum(round_up(cache_length, CACHE_LENGTHS), self._max_length)
-        cache = self.prefill(token_ids, lengths, cache_length)[1]
         in_prompt = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        return Rows(
-            # The last token runs again, as one of a single position: the cache is by position.
-            token_ids=tf.gather(token_ids, lengths - 1, batch_dims=1),
-            positions=lengths - 1,
-            is_done=tf.zeros_like(lengths, tf.bool),
-            seen=self.seen(tf.where(in_prompt, token_ids, -1)),
-            cache=cache,
+        seen = self.seen(tf.where(in_prompt, token_ids, -1))
+        cache_length = tf.reduce_max(ends) - 1
+        if not self.jit_compile:
+            cache = self._model.prefill(token_ids, lengths, cache_length)[1]
+            rows = _after_prompts(token_ids, lengths, is_done, seen, cache)
+            return rows, self._nothing(tf.shape(lengths)[0], 0, 0)
+        cache_length = tf.minimum(round_up(cache_length, CACHE_LENGTHS), self._max_length)
+        token_ids = self._padded(token_ids, cache_length)
+        rows, decoded = self._compiled_start(
+            token_ids, lengths, is_done, seen, steps, ends, settings, numbers
         )
+        return rows, Decoded(*(each[:, :steps] for each in decoded))
 
     def prefill(
         self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor
@@ -119,10 +140,13 @@ class Decoder:
         """Runs prompts; see `PrimerCausalLM.prefill`."""
         if not self.jit_compile:
             return self._model.prefill(token_ids, lengths, cache_length)
-        missing = cache_length - tf.shape(token_ids)[1]
-        padded = tf.pad(token_ids, [[0, 0], [0, missing]], constant_values=self.pad_token_id)
+        padded = self._padded(token_ids, cache_length)
         hidden_states, cache = self._compiled_prefill(padded, tf.reduce_max(lengths))
         return tf.gather(hidden_states, lengths - 1, batch_dims=1), cache
+
+    def _padded(self, token_ids: Tensor, length: Tensor) -> Tensor:
+        missing = length - tf.shape(token_ids)[1]
+        return tf.pad(token_ids, [[0, 0], [0, missing]], constant_values=self.pad_token_id)
 
     def seen(self, token_ids: Tensor) -> Tensor:
         """Returns which tokens occur in each row of `[B, T]` ids; -1 stands for none."""
@@ -166,6 +190,28 @@ class Decoder:
         rows, decoded = self._loop(rows, steps, ends, settings, numbers, num_alternatives)
         return rows, Decoded(*(each[:, :steps] for each in decoded))
 
+    def _prefill_and_run(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        is_done: Tensor,
+        seen: Tensor,
+        *arguments: Any,
+    ) -> tuple[Rows, Decoded]:
+        cache = self._model._build_cache(token_ids, tf.reduce_max(lengths))[1]
+        return self._run(_after_prompts(token_ids, lengths, is_done, seen, cache), *arguments)
+
+    def _nothing(self, batch_size: Tensor, columns: Tensor | int, num_alternatives: int) -> Decoded:
+        shape = tf.stack([batch_size, columns])
+        wide = tf.stack([batch_size, columns, num_alternatives])
+        return Decoded(
+            tf.fill(shape, self.pad_token_id),
+            tf.zeros(shape, tf.bool),
+            tf.zeros(shape),
+            tf.zeros(wide, tf.int32),
+            tf.zeros(wide),
+        )
+
     def _run(
         self,
         rows: Rows,
@@ -173,21 +219,14 @@ class Decoder:
         ends: Tensor,
         settings: SamplingSettings,
         numbers: Tensor,
-        num_alternatives: int,
+        num_alternatives: int = 0,
     ) -> tuple[Rows, Decoded]:
         """Returns the state after the call, and at least `steps` columns of tokens."""
         model, weights = self._model, self._decoding_weights()
         # XLA must know the number of columns.
         columns = self._max_length if self.jit_compile else steps
-        shape = tf.stack([tf.shape(rows.token_ids)[0], columns])
-        wide = tf.concat([shape, [num_alternatives]], axis=0)
-        decoded = Decoded(
-            tf.fill(shape, self.pad_token_id),
-            tf.zeros(shape, tf.bool),
-            tf.zeros(shape),
-            tf.zeros(wide, tf.int32),
-            tf.zeros(wide),
-        )
+        batch_size = tf.shape(rows.token_ids)[0]
+        decoded = self._nothing(batch_size, columns, num_alternatives)
 
         def more(step: Tensor, rows: Rows, decoded: Decoded) -> Tensor:
             return (step < steps) & ~tf.reduce_all(rows.is_done)
@@ -209,7 +248,7 @@ class Decoder:
                 top.values - log_normalizer[:, None],
             )
             is_done = rows.is_done | (chosen == self._end_token_id) | (positions + 1 >= ends)
-            index = tf.stack([tf.range(shape[0]), chosen], axis=1)
+            index = tf.stack([tf.range(batch_size), chosen], axis=1)
             rows = Rows(
                 choice.token_ids,
                 # A row that is done stays where it is, within the cache.
@@ -229,6 +268,17 @@ class Decoder:
             lambda exists: tf.convert_to_tensor(next(variables)) if exists else None,
             self._structure,
         )
+
+
+def _after_prompts(
+    token_ids: Tensor, lengths: Tensor, is_done: Tensor, seen: Tensor, cache: Cache
+) -> Rows:
+    """Returns the state after prompts.
+
+    The last token of each runs again, as one of a single position: the cache is by position.
+    """
+    last = tf.gather(token_ids, lengths - 1, batch_dims=1)
+    return Rows(last, lengths - 1, is_done, seen, cache)
 
 
 def round_up(x: Tensor, sizes: Sequence[int]) -> Tensor:

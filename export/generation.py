@@ -80,13 +80,14 @@ def complete(
     def more(rows: Rows, tails: Tensor, done: Completions) -> Tensor:
         return (tf.shape(done.token_ids)[1] < limit) & ~tf.reduce_all(rows.is_done)
 
-    def extend(rows: Rows, tails: Tensor, done: Completions) -> tuple[Rows, Tensor, Completions]:
-        rows, decoded = decoder(rows, steps, ends, settings, numbers)
+    def add(
+        rows: Rows, decoded: Decoded, tails: Tensor, done: Completions
+    ) -> tuple[Rows, Tensor, Completions]:
         is_stopped = done.is_stopped | decoder.has_end(decoded)
         is_new = decoded.is_new
         if stop is not None:
             tails, is_new, found = tf.cond(
-                tf.reduce_all(stop.strings == ""),
+                has_none,
                 lambda: (tails, is_new, tf.zeros_like(is_stopped)),
                 lambda: _watch(decoded, tails, stop),
             )
@@ -100,21 +101,25 @@ def complete(
         )
         return rows, tails, done
 
-    rows = decoder.start(token_ids, lengths, tf.reduce_max(ends) - 1)
-    rows = rows._replace(is_done=tf.range(batch_size) >= num_prompts)
+    def extend(rows: Rows, tails: Tensor, done: Completions) -> tuple[Rows, Tensor, Completions]:
+        rows, decoded = decoder(rows, steps, ends, settings, numbers)
+        return add(rows, decoded, tails, done)
+
     nothing = Completions(
         tf.zeros([batch_size, 0], tf.int32),
         tf.zeros([batch_size, 0]),
         tf.zeros([batch_size, 0], tf.bool),
         tf.zeros([batch_size], tf.bool),
     )
+    is_copy = tf.range(batch_size) >= num_prompts
+    rows, decoded = decoder.start(token_ids, lengths, is_copy, steps, ends, settings, numbers)
+    loop = add(rows, decoded, tf.fill([batch_size], ""), nothing)
     growing = tf.TensorShape([None, None])
     shapes = (
         tf.nest.map_structure(lambda x: x.shape, rows),
         tf.TensorShape([None]),
         Completions(growing, growing, growing, tf.TensorShape([None])),
     )
-    loop = (rows, tf.fill([batch_size], ""), nothing)
     _, _, done = tf.while_loop(more, extend, loop, shape_invariants=shapes)
     token_ids, log_probabilities, is_new = (x[:num_prompts, :limit] for x in done[:3])
     return Completions(
@@ -150,7 +155,7 @@ def _watch(decoded: Decoded, tails: Tensor, stop: StopStrings) -> tuple[Tensor, 
         tails = tf.strings.substr(texts, size - kept, kept)
         return step + 1, tails, lengths + tf.cast(is_new, tf.int32), found
 
-    count, no_row = tf.shape(decoded.token_ids)[1], tf.zeros_like(decoded.is_new[:, 0])
+    count, no_row = tf.shape(decoded.token_ids)[1], tf.fill(tf.shape(tails), False)
     loop = (tf.constant(0), tails, tf.cast(no_row, tf.int32), no_row)
     _, tails, lengths, found = tf.while_loop(lambda step, *_: step < count, body, loop)
     return tails, tf.sequence_mask(lengths, count), found
