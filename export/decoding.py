@@ -81,8 +81,8 @@ class Decoder:
         # Between two looks for stop strings. A call of a compiled loop copies the cache.
         self.steps_before_stop = 8 if jit_compile else 1
         # A request must not wait until they are made.
-        weights = tf.function(model.decoding_weights, jit_compile=jit_compile)()
-        self._variables = [
+        weights = tf.function(model.decoding_weights, jit_compile=jit_compile, autograph=False)()
+        self.variables = [
             tf.Variable(each, trainable=False)
             for each in tf.nest.flatten(weights)
             if each is not None
@@ -263,7 +263,7 @@ class Decoder:
         return rows, decoded
 
     def _decoding_weights(self) -> Any:
-        variables = iter(self._variables)
+        variables = iter(self.variables)
         return tf.nest.map_structure(
             lambda exists: tf.convert_to_tensor(next(variables)) if exists else None,
             self._structure,

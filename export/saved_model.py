@@ -75,19 +75,26 @@ def export_saved_model(
         model, max_length, tokenizer.end_token_id, tokenizer.pad_token_id, jit_compile
     )
     of_ids = IdSignatures(model, decoder, max_length, defaults)
-    archive = keras.export.ExportArchive()
+    root = tf.Module()
     if ids:
         signatures = of_ids.signatures()
     else:
         of_texts = TextSignatures(model, of_ids, max_length, defaults, by_sampler=chosen is None)
-        archive.track(of_texts)
+        root.sentence_piece = of_texts.sentence_piece
         signatures = of_texts.signatures() | of_ids.stepwise_signatures()
-    for name, (function, specs) in signatures.items():
-        archive.add_endpoint(name, function, specs)
+    # Keras' `ExportArchive` would trace every function twice.
+    functions = {
+        name: tf.function(function, specs, autograph=False)
+        for name, (function, specs) in signatures.items()
+    }
+    # TensorFlow Serving expects a signature of this name.
+    functions.setdefault("serving_default", next(iter(functions.values())))
+    root.weights = [variable.value for variable in model.variables]
+    root.decoding_weights = decoder.variables
     # The gradients of our own formulas are of no use to a server.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with atomic_directory(target) as folder, tensorflow_writes(target):
-        archive.write_out(str(folder), options, verbose=False)
+        tf.saved_model.save(root, str(folder), functions, options)
         write_description(folder, model, max_length, defaults, signatures, jit_compile)
         write_warmup(folder, signatures, model, max_length)
     return target

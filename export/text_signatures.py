@@ -23,7 +23,7 @@ from primer_tf.models import PrimerCausalLM
 from primer_tf.types import Tensor
 
 
-class TextSignatures(tf.Module):
+class TextSignatures:
     """The signatures on texts.
 
     Args:
@@ -42,7 +42,6 @@ class TextSignatures(tf.Module):
         defaults: Defaults,
         by_sampler: bool,
     ) -> None:
-        super().__init__()
         self._model = model
         self._ids = ids
         self._max_length = max_length

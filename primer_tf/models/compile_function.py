@@ -31,7 +31,8 @@ def compile_function(
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, jit_compile=jit_compile and model_supports_jit(model))
+        jit_compile = jit_compile and model_supports_jit(model)
+        return tf.function(function, jit_compile=jit_compile, autograph=False)
     if keras.backend.backend() == "jax":
         return _compiled_by_jax(model, function, states)
     import torch

@@ -58,7 +58,9 @@ class CompiledFunctions(CausalLMMixin):
             # KerasHub would take the choice for training, but XLA makes generation faster on CPUs
             # too.
             jit_compile = self._jit_generate and model_supports_jit(self)
-            self.generate_function = tf.function(self.generate_step, jit_compile=jit_compile)
+            self.generate_function = tf.function(
+                self.generate_step, jit_compile=jit_compile, autograph=False
+            )
         return super().make_generate_function()
 
     def _has_changed(self, function: str, now: Any) -> bool:
