@@ -20,6 +20,8 @@ from primer_tf.types import Tensor
 # Orbax' own file of its description of the arrays.
 METADATA = "_METADATA"
 CHECKSUMS = "checksums.json"
+# Written when the checksums are.
+WITHOUT_CHECKSUM = (CHECKSUMS, "_CHECKPOINT_METADATA")
 UNFINISHED = ".orbax-checkpoint-tmp"
 
 
@@ -56,9 +58,12 @@ class OrbaxWriter:
     def wait(self) -> None:
         """Waits until the folder is written, and raises the error if it cannot be."""
         if self._folder is not None:
-            folder, self._folder = self._folder, None
-            with _os_errors(folder):
-                self._checkpointer.wait_until_finished()
+            try:
+                with _os_errors(self._folder):
+                    self._checkpointer.wait_until_finished()
+            except OSError:
+                remove_unfinished(self._folder.parent)
+                raise
 
     def _write_checksums(self) -> None:
         """Is called by Orbax when all is written, before the folder gets its name."""
@@ -122,7 +127,11 @@ def remove_unfinished(directory: Path) -> None:
 
 def _checksums(folder: Path) -> dict[str, int]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): _crc32(path) for path in paths if path.name != CHECKSUMS}
+    return {
+        str(path.relative_to(folder)): _crc32(path)
+        for path in paths
+        if path.name not in WITHOUT_CHECKSUM
+    }
 
 
 def _crc32(path: Path) -> int:

@@ -187,9 +187,9 @@ def _train(
             display,
             history,
             TensorBoardScalars(output / TENSORBOARD),
-            SaveCheckpoint(checkpoints),
             presets,
             curve,
+            SaveCheckpoint(checkpoints),
             StopAtSignal(pending, checkpoints, presets, config.interval, config.steps),
             ReportEvaluation(measure, config.steps, report),
         ]

@@ -24,8 +24,7 @@ class SavePresets(keras.callbacks.Callback):
     optimizer's state, if it is one of `T5Adafactor`. The weights are their moving averages if the
     optimizer keeps any. The files of both are the same ones while the last weights are the best.
 
-    In the list of callbacks it comes after `SaveCheckpoint`, whose error is a clear one when the
-    disk is full.
+    In the list of callbacks it comes before `SaveCheckpoint`, which goes on to fill the disk.
 
     Args:
         task: The `PrimerCausalLM` to save, with a preprocessor. Its weights are those of the model
