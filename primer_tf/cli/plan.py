@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
 
 from primer_tf.cli import options
 from primer_tf.cli.terminal import status
@@ -68,12 +69,13 @@ def run(arguments: Namespace) -> None:
     if not 1 <= arguments.tokens < 1e18:
         raise UserError(f"tokens must be at least 1 and below 1e18; received {arguments.tokens:g}.")
     mesh = parse_mesh(arguments.mesh)
-    if arguments.compile:
-        # Before Keras is imported, which reads them once.
-        os.environ["KERAS_BACKEND"] = "jax"
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        devices = f"--xla_force_host_platform_device_count={mesh.devices}"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {devices}".strip()
+    if find_spec("jax") is None:
+        raise UserError("primer plan needs JAX; install it: pip install 'primer_tf[jax]'.")
+    # Before Keras is imported, which reads them once. An accelerator is not needed.
+    os.environ["KERAS_BACKEND"] = "jax"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    devices = f"--xla_force_host_platform_device_count={mesh.devices}"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {devices}".strip()
     with status("Loading Keras"):
         from primer_tf.distribution.abstract_training import abstract_training
         from primer_tf.distribution.training_plan import plan_training
@@ -107,7 +109,7 @@ def run(arguments: Namespace) -> None:
         with status("Compiling"):
             found = compiled_memory(training, arguments.batch_size, arguments.sequence_length)
         print(
-            f"XLA, for a CPU: {found.peak / GIB:,.2f} GiB on a device, of which "
-            f"{found.arguments / GIB:,.2f} are weights, optimizer and batch, and "
-            f"{found.temporaries / GIB:,.2f} gradients and activations"
+            f"XLA, for a CPU: {found.peak / GIB:.3g} GiB on a device, of which "
+            f"{found.arguments / GIB:.3g} are weights, optimizer and batch, and "
+            f"{found.temporaries / GIB:.3g} gradients and activations"
         )

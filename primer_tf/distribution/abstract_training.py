@@ -10,6 +10,7 @@ from primer_tf._compat import set_variable_layout, variable_layout
 from primer_tf.distribution.checked_model_parallel import check_division
 from primer_tf.distribution.mesh_layouts import mesh_layouts
 from primer_tf.distribution.mesh_shape import MeshShape
+from primer_tf.errors import UserError
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.models.without_values import without_values
@@ -68,10 +69,14 @@ def abstract_training(
         An `AbstractTraining`.
 
     Raises:
-        UserError: The preset is unknown, or the mesh does not divide a weight.
+        UserError: The preset is unknown, the mesh does not divide a weight, or Keras' backend is
+            not JAX.
     """
+    # Other backends make values to build an optimizer.
+    if keras.backend.backend() != "jax":
+        raise UserError("A plan needs Keras on JAX; set KERAS_BACKEND=jax.")
     # Nothing is put on these devices, which need not exist.
-    devices = [f"{_platform()}:{index}" for index in range(mesh.devices)]
+    devices = [f"cpu:{index}" for index in range(mesh.devices)]
     layouts = mesh_layouts(mesh, devices)
 
     def build() -> PrimerCausalLM:
@@ -81,36 +86,29 @@ def abstract_training(
             dtype=dtype,
             gradient_checkpointing=gradient_checkpointing,
         )
-        for weight in backbone.weights:
-            layout = layouts[weight.path] if layouts is not None else None
-            if layout is not None:
-                check_division(weight, layout)
-            set_variable_layout(weight, layout)
-        model = PrimerCausalLM(backbone, compile=False)
-        weights = model.trainable_variables
-        model.compile(
-            optimizer=make_optimizer(
-                optimizer,
-                RsqrtSchedule(),
-                weights,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-                ema_momentum=ema_momentum,
-            ),
-            loss=NextTokenLoss(),
-            weighted_metrics=None,
-        )
-        model.optimizer.build(weights)
-        return model
+        return PrimerCausalLM(backbone, compile=False)
 
-    return AbstractTraining(without_values(build), mesh, gradient_accumulation_steps)
+    model = without_values(build)
+    for weight in model.weights:
+        layout = layouts[weight.path] if layouts is not None else None
+        if layout is not None:
+            check_division(weight, layout)
+        set_variable_layout(weight, layout)
+    weights = model.trainable_variables
+    made = make_optimizer(
+        optimizer,
+        RsqrtSchedule(),
+        weights,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        ema_momentum=ema_momentum,
+    )
+    without_values(lambda: made.build(weights))
+    model.compile(optimizer=made, loss=NextTokenLoss(), weighted_metrics=None)
+    model.optimizer.build(weights)  # of a `LossScaleOptimizer`, which Keras puts around it
+    return AbstractTraining(model, mesh, gradient_accumulation_steps)
 
 
 def bytes_per_number(dtype: str) -> int:
     """Returns the bytes of a number of a dtype with its bits in its name, such as `"bfloat16"`."""
     bits = re.search(r"\d+$", keras.backend.standardize_dtype(dtype))
     return int(bits[0]) // 8 if bits else 1
-
-
-def _platform() -> str:
-    devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else ["cpu:0"]
-    return devices[0].partition(":")[0]

@@ -59,9 +59,9 @@ class TrainingPlan:
         """
         parts = ("weights", "optimizer", "gradients", "activations")
         rows = [("memory of a device", "GiB")]
-        rows += [(part, f"{getattr(self, part) / GIB:,.2f}") for part in parts]
-        rows += [("all", f"{self.memory / GIB:,.2f}")]
-        rows += [("it has", f"{accelerator.memory / GIB:,.2f}")]
+        rows += [(part, f"{getattr(self, part) / GIB:.3g}") for part in parts]
+        rows += [("all", f"{self.memory / GIB:.3g}")]
+        rows += [("it has", f"{accelerator.memory / GIB:.3g}")]
         hours = self.steps * self.seconds_per_step / 3600
         lines = [
             format_table(rows),

@@ -61,7 +61,7 @@ def is_whole(model):
 
 
 def restored(folder, mesh="none"):
-    """The step that is restored, whether it is whole, its sharding, and the lines that it prints."""
+    """The step that is restored, whether it is whole, its sharding, and the printed lines."""
     model, lines = make_model(0, mesh), []
     step = Checkpoints(folder).restore_newest(model, lines.append)
     spec = getattr(model.variables[0].value.sharding, "spec", None)
