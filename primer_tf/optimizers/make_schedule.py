@@ -1,13 +1,14 @@
 """Learning rate schedules by name."""
 
 import math
+from typing import Any
 
 import keras
 
 from primer_tf.errors import UserError
 from primer_tf.optimizers.linear_decay import LinearDecay
 from primer_tf.optimizers.linear_warmup import LinearWarmup
-from primer_tf.optimizers.product_schedule import Factor, ProductSchedule
+from primer_tf.optimizers.product_schedule import ProductSchedule
 from primer_tf.optimizers.rsqrt_schedule import RsqrtSchedule
 
 # The share of the steps over which `wsd` decays (Hu et al. 2024, section 4.3).
@@ -65,7 +66,7 @@ def make_schedule(
     if name == "rsqrt":
         if learning_rate is not None:
             scale *= learning_rate * math.sqrt(warmup_steps)
-        factors: list[Factor] = [RsqrtSchedule(warmup_steps, scale, ramp_up_steps)]
+        factors: list[Any] = [RsqrtSchedule(warmup_steps, scale, ramp_up_steps)]
     else:
         if ramp_up_steps:
             raise UserError(
@@ -93,5 +94,4 @@ def make_schedule(
             linear_decay_fraction = WSD_DECAY_FRACTION
     if linear_decay_fraction:
         factors.append(LinearDecay(total_steps, linear_decay_fraction * total_steps))
-    (first, *others) = factors
-    return first if not others else ProductSchedule(factors)
+    return factors[0] if len(factors) == 1 else ProductSchedule(factors)

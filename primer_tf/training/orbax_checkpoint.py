@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _verify(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _os_errors(folder: Path) -> Any:
+def _os_errors(folder: Path) -> Iterator[None]:
     """Raises what Orbax and TensorStore raise in the block as `OSError`."""
     try:
         yield

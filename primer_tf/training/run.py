@@ -159,6 +159,7 @@ def _train(
         report(f"Resuming at step {step}.")
     elif config.architecture is None:
         _continue_from_preset(config.preset, trained, report)
+    report(f"primer train {config}")
     report(
         f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
         f"tokens, {len(validation.tokens):,} validation tokens ({text.num_bytes:,} bytes)."

@@ -26,7 +26,7 @@ class Trainer:
         loss: Its loss.
         batches: Function from a number of batches to an iterator of the batches after these.
         checkpoints: The `Checkpoints` to restart from. A callback saves them.
-        restarts: The `Restarts` so far. Defaults to none, not kept.
+        restarts: The `Restarts` so far.
         max_restarts: How often the run may go on from a checkpoint after `StopAtDivergence` found
             that it had diverged. Defaults to 0.
         report: Called with one line for each restart. Defaults to `print`.

@@ -48,8 +48,8 @@ class StopAtSignal(keras.callbacks.Callback):
         if self.pending.number and step % self.interval and step < self.total_steps:
             if keras.backend.backend() == "jax":
                 self.model.jax_state_sync()
-            self.checkpoints.save(self.model, step)
             self.presets.save(step)
+            self.checkpoints.save(self.model, step)
             self._stop(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
