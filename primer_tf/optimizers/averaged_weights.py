@@ -38,7 +38,7 @@ def start_averages(optimizer: keras.optimizers.Optimizer) -> None:
         optimizer: A built optimizer.
     """
     for weight, average in moving_averages(optimizer):
-        average.assign(weight)
+        average.assign(ops.copy(weight))  # JAX' `fit` gives each buffer away, and only once.
 
 
 def use_averages(optimizer: keras.optimizers.Optimizer) -> None:
@@ -48,7 +48,7 @@ def use_averages(optimizer: keras.optimizers.Optimizer) -> None:
         optimizer: A built optimizer.
     """
     for weight, average in moving_averages(optimizer):
-        weight.assign(average)
+        weight.assign(ops.copy(average))
 
 
 def keep_weights_after_fit(optimizer: keras.optimizers.Optimizer) -> None:
