@@ -65,10 +65,12 @@ __all__ = [
     # XLA must not compile generation where Keras would not let it compile training.
     "model_supports_jit",
     "flatten_layers",
+    "moving_averages",
     "open_for_weights",
     "forget_uninitialized_variables",
     "in_xla_context",
     "trained_variables",
+    "set_variable_layout",
     "variable_layout",
     # KerasHub's names for the files of a preset, and its readers of presets on its hubs.
     "CONFIG_FILE",
@@ -133,6 +135,21 @@ def trained_variables(optimizer: Any) -> list[keras.Variable] | None:
     return getattr(optimizer, "_trainable_variables", None) if built else None
 
 
+def moving_averages(optimizer: Any) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Returns each weight with its moving average, nothing if the optimizer keeps none.
+
+    Args:
+        optimizer: A built optimizer, perhaps a wrapper such as `LossScaleOptimizer`.
+    """
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    if not optimizer.use_ema:
+        return []
+    averages = optimizer._model_variables_moving_average
+    pairs = zip(optimizer._trainable_variables, averages, strict=True)
+    return [(weight, average) for weight, average in pairs if average is not None]
+
+
 def variable_layout(variable: keras.Variable) -> keras.distribution.TensorLayout | None:
     """Returns how a weight is split over devices, `None` without a distribution of Keras.
 
@@ -141,6 +158,16 @@ def variable_layout(variable: keras.Variable) -> keras.distribution.TensorLayout
     """
     layout = getattr(variable, "_layout", None)
     return layout if isinstance(layout, keras.distribution.TensorLayout) else None
+
+
+def set_variable_layout(
+    variable: keras.Variable, layout: keras.distribution.TensorLayout | None
+) -> None:
+    """Says how a weight without a value is split over devices.
+
+    Keras does so when it makes the value. Optimizers split their variables as their weights.
+    """
+    variable._layout = layout
 
 
 def forget_uninitialized_variables() -> None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import re
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -128,15 +129,18 @@ def read_npz(path: StrPath) -> "dict[str, np.ndarray]":
 
 
 def check_free_space(path: StrPath, size: int) -> None:
-    """Checks that a disk has room, for writers that do not survive a full one.
+    """Checks that a disk has room for a file, for writers that do not survive a full one.
 
     Args:
         path: An existing folder on the disk.
         size: Number of bytes that will be written.
 
     Raises:
-        OSError: Fewer bytes are free.
+        OSError: Fewer bytes are free, or this process may write fewer.
     """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and limit < size:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     if shutil.disk_usage(path).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 

@@ -71,6 +71,27 @@ def test_variables_of_an_optimizer():
         assert found is weight
 
 
+def test_moving_averages():
+    weight, optimizer = keras.Variable(3.0), keras.optimizers.SGD(use_ema=True)
+    wrapper = keras.optimizers.LossScaleOptimizer(optimizer)
+    wrapper.build([weight])
+    ((found, average),) = _compat.moving_averages(wrapper)
+    assert found is weight and average is not weight
+    optimizer.apply([keras.ops.convert_to_tensor(1.0)])
+    assert float(average) == float(weight) != 3.0
+    assert _compat.moving_averages(keras.optimizers.SGD()) == []
+
+
+def test_layouts_of_weights():
+    """An optimizer's variables are split as the weights."""
+    mesh = keras.distribution.DeviceMesh((2,), ["model"], ["cpu:0", "cpu:1"])
+    layout = keras.distribution.TensorLayout(("model",), mesh)
+    weight = keras.Variable(np.ones(4))
+    assert _compat.variable_layout(weight) is None
+    _compat.set_variable_layout(weight, layout)
+    assert _compat.variable_layout(weight) is layout
+
+
 def test_private_attributes_of_base_classes(vocabulary):
     """Keras and KerasHub still have those that the module's docstring lists."""
     import keras_hub

@@ -1,12 +1,12 @@
-"""Options that several subcommands share, and options made from `RunConfig`."""
+"""Options that several subcommands share, and options made from the fields of `RunConfig`."""
 
 import argparse
 import dataclasses
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from primer_tf.training.config import RunConfig, check_value, config_field
+from primer_tf.training.config import check_value, config_field
 
 # Fields that hold a list of files, of which the command line takes several words.
 SEVERAL = ("data", "validation_data")
@@ -49,6 +49,8 @@ def add_field(
         arguments["action"] = "store_true"
     elif field.type in (int, float):
         arguments["type"] = field.type
+    elif field.type == float | None:
+        arguments["type"] = float
     elif name in SEVERAL:
         arguments |= {"nargs": "+", "action": JoinedWords}
     arguments |= {"default": _default(field), **overrides}
@@ -64,16 +66,17 @@ def _default(field: dataclasses.Field) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def add_config(parser: ArgumentParser) -> None:
-    """Adds an option for each field of `RunConfig` that has a help text.
+def add_fields(parser: ArgumentParser, fields: Iterable[dataclasses.Field]) -> None:
+    """Adds an option for each field of a configuration that has a help text.
 
     Options that are not given are absent from the parsed arguments: a resumed run keeps its own
     values, and gin files come before defaults.
 
     Args:
         parser: The parser to add them to.
+        fields: The fields of `RunConfig`.
     """
-    for field in dataclasses.fields(RunConfig):
+    for field in fields:
         if "help" in field.metadata:
             add_field(parser, field.name, default=argparse.SUPPRESS)
 

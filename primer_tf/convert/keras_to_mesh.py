@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, CheckpointWriter
-from primer_tf.convert.streaming import stream_weights, without_values
+from primer_tf.convert.streaming import stream_weights
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
@@ -13,6 +13,7 @@ from primer_tf.gin_config.model_arguments import SENTINELS
 from primer_tf.models import PrimerBackbone, PrimerTokenizer
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import slots_of
+from primer_tf.models.without_values import without_values
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
 from primer_tf.types import StrPath
 

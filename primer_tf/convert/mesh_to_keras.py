@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from primer_tf.convert.mesh_checkpoint import SLOTS, MeshCheckpoint
-from primer_tf.convert.streaming import read_from, without_values
+from primer_tf.convert.streaming import read_from
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.data.vocabulary import read_vocabulary
 from primer_tf.errors import UserError
@@ -23,6 +23,7 @@ from primer_tf.models import (
     PrimerTokenizer,
 )
 from primer_tf.models.training_state import write_training_state
+from primer_tf.models.without_values import without_values
 from primer_tf.types import Config, StrPath
 
 # The gin files that T5 and `keras_to_mesh` write to the folder of a checkpoint.

@@ -1,29 +1,13 @@
-"""Loads and saves models while memory holds one variable at a time.
-
-`without_values` builds a model whose variables have shapes but no values. Keras then computes the
-value of a variable with its initializer every time it needs it.
-"""
+"""Loads and saves models without values while memory holds one variable at a time."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import keras
 import numpy as np
 
-from primer_tf._compat import forget_uninitialized_variables
 from primer_tf.models import PrimerBackbone
 from primer_tf.types import StrPath, Tensor
-
-Model = TypeVar("Model")
-
-
-def without_values(build: Callable[[], Model]) -> Model:
-    """Returns the result of `build()`, whose variables have no values."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = build()
-    forget_uninitialized_variables()
-    return model
 
 
 def read_from(variables: Iterable[keras.Variable], read: Callable[[str], Tensor]) -> None:

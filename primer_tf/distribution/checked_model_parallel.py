@@ -30,13 +30,26 @@ class CheckedModelParallel(keras.distribution.ModelParallel):
             UserError: It does not.
         """
         layout = super().get_variable_layout(variable)
-        mesh = dict(zip(self.device_mesh.axis_names, self.device_mesh.shape, strict=True))
-        for index, (axis, size) in enumerate(zip(layout.axes, variable.shape, strict=True)):
-            if axis is not None and size % mesh[axis]:
-                logical = logical_axes_of(variable.path)
-                entries = ENTRIES.get(logical[index] or "", "entries") if logical else "entries"
-                raise UserError(
-                    f"The mesh's {axis}:{mesh[axis]} does not divide the {size} {entries} of "
-                    f"{variable.path}; choose a size that does."
-                )
+        check_division(variable, layout)
         return layout
+
+
+def check_division(variable: keras.Variable, layout: keras.distribution.TensorLayout) -> None:
+    """Checks that the devices of a layout divide a variable.
+
+    Args:
+        variable: The variable.
+        layout: Its layout.
+
+    Raises:
+        UserError: They do not.
+    """
+    mesh = dict(zip(layout.device_mesh.axis_names, layout.device_mesh.shape, strict=True))
+    for index, (axis, size) in enumerate(zip(layout.axes, variable.shape, strict=True)):
+        if axis is not None and size % mesh[axis]:
+            logical = logical_axes_of(variable.path)
+            entries = ENTRIES.get(logical[index] or "", "entries") if logical else "entries"
+            raise UserError(
+                f"The mesh's {axis}:{mesh[axis]} does not divide the {size} {entries} of "
+                f"{variable.path}; choose a size that does."
+            )

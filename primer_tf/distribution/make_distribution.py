@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import keras
 
 from primer_tf.distribution.checked_model_parallel import CheckedModelParallel
+from primer_tf.distribution.mesh_layouts import mesh_layouts
 from primer_tf.distribution.mesh_shape import MeshShape
 from primer_tf.errors import UserError
-from primer_tf.models.primer_backbone import PrimerBackbone
 
 VIRTUAL = "; for virtual ones on a CPU set XLA_FLAGS=--xla_force_host_platform_device_count={}"
 
@@ -43,13 +43,9 @@ def make_distribution(
             f"The mesh {mesh} has {mesh.devices} devices, and there are {len(devices)} ({kind})"
             f"{VIRTUAL.format(mesh.devices) if kind == 'cpu' else '; choose a mesh that fits'}."
         )
-    batch, shape = mesh.batch_axis, (mesh.replicas, mesh.model)
-    if mesh.model == 1 and not mesh.fully_sharded:
+    layouts = mesh_layouts(mesh, devices)
+    if layouts is None:
         return keras.distribution.DataParallel(
-            keras.distribution.DeviceMesh((mesh.replicas,), [batch], devices)
+            keras.distribution.DeviceMesh((mesh.replicas,), [mesh.batch_axis], devices)
         )
-    device_mesh = keras.distribution.DeviceMesh(shape, [batch, "model"], devices)
-    layouts = PrimerBackbone.get_layout_map(
-        device_mesh, "model", batch if mesh.fully_sharded else None
-    )
-    return CheckedModelParallel(layout_map=layouts, batch_dim_name=batch)
+    return CheckedModelParallel(layout_map=layouts, batch_dim_name=mesh.batch_axis)

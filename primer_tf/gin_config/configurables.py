@@ -164,7 +164,7 @@ RUNS: dict[str, Rules] = {
     DECAY_RATE: {"exponent": 0.8, "offset": Only(0)},
     NOAM: {
         "warmup_steps": 10000,
-        "linear_decay_fraction": Only(0.0, default=0.1),
+        "linear_decay_fraction": 0.1,
         "multiplier": 1.0,
         "offset": Only(0),
     },

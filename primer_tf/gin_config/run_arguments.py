@@ -85,6 +85,7 @@ def run_arguments(bindings: ResolvedBindings) -> dict[str, Any]:
         "interval": value(known.RUN, "save_checkpoints_steps"),
         "warmup_steps": value(known.NOAM, "warmup_steps"),
         "learning_rate_scale": value(known.NOAM, "multiplier"),
+        "linear_decay_fraction": value(known.NOAM, "linear_decay_fraction"),
         "vocabulary": value(known.SENTENCEPIECE_MODEL, "path"),
         "dtype": dtype_policy(bindings),
         **loss_arguments(bindings),

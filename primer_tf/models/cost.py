@@ -26,6 +26,8 @@ class ModelCost:
         cache_values: Numbers that decoding keeps for a token.
         activation_values: Numbers that training keeps for a token between the forward pass and the
             gradients; times 4 it is bytes in float32. Not the logits: they are computed in chunks.
+        split_activation_values: Of these, the ones between the products of a sublayer, which tensor
+            parallelism splits over devices.
     """
 
     parameters: int
@@ -34,6 +36,7 @@ class ModelCost:
     decode_flops: int
     cache_values: int
     activation_values: int
+    split_activation_values: int
 
 
 def model_cost(arguments: Arguments, sequence_length: int | None = None) -> ModelCost:
@@ -72,13 +75,13 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
     forward_flops = a["num_layers"] * block_flops + 2 * channels * vocabulary_size
     train_flops = 3 * forward_flops
     # The sum of a sublayer and what it is added to, and the normalized values.
-    block_activations = sum(
-        layer.activations + layer.activations_per_key * keys + 2 * channels for layer in layers
-    )
-    activations = a["num_layers"] * block_activations
+    block_split = sum(layer.activations + layer.activations_per_key * keys for layer in layers)
+    block_activations = block_split + 2 * channels * len(layers)
+    blocks_kept, activations = a["num_layers"], 0
     if a["gradient_checkpointing"]:
         train_flops += a["num_layers"] * block_flops
-        activations = a["num_layers"] * channels + block_activations
+        blocks_kept, activations = 1, a["num_layers"] * channels
+    activations += blocks_kept * block_activations
     weights = a["num_layers"] * sum(layer.parameters + norm for layer in layers)
     weights += vocabulary_size * channels + norm + sum(heads) * a["num_buckets"]
     return ModelCost(
@@ -88,6 +91,7 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
         decode_flops=forward_flops,
         cache_values=a["num_layers"] * sum(layer.cache_values for layer in layers),
         activation_values=activations + 2 * channels,
+        split_activation_values=blocks_kept * block_split,
     )
 
 

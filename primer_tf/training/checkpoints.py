@@ -1,38 +1,57 @@
 """Checkpoints of a training run: everything its next step depends on."""
 
+import contextlib
 import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import keras
-import numpy as np
 
 from primer_tf.errors import UserError
-from primer_tf.files import DamagedFileError, atomic_directory, read_npz
-from primer_tf.types import StrPath
+from primer_tf.files import DamagedFileError
+from primer_tf.training import npz_checkpoint, orbax_checkpoint
+from primer_tf.training.npz_checkpoint import NpzWriter
+from primer_tf.training.orbax_checkpoint import OrbaxWriter
+from primer_tf.types import StrPath, Tensor
 
-FILE = "variables.npz"
 
-
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager):
     """A folder of checkpoints, the newest few.
 
-    A checkpoint is `step_NNNNNNNN/variables.npz`: the weights, the optimizer's state, the state of
+    A checkpoint is a folder `step_NNNNNNNN` with the weights, the optimizer's state, the state of
     the random generators and the mean loss since the last evaluation, under their paths. It appears
-    in one piece or not at all, and its checksums (those of the zip format) are verified when it is
-    read.
+    in one piece or not at all, and checksums are verified when it is read.
+
+    It is written while training goes on: on JAX by Orbax, each device its parts of the arrays, and
+    otherwise by NumPy. Orbax needs JAX, so the other backends have a format of their own. Every
+    backend reads both, and on JAX any number of devices does.
+
+    As a context manager it waits at the end of the block until all is written.
 
     Args:
         directory: The folder; need not exist.
-        keep: How many checkpoints to keep.
+        keep: How many checkpoints to keep. While a new one is written, there is one more.
     """
 
     def __init__(self, directory: StrPath, keep: int = 3) -> None:
         self.directory = Path(directory)
         self.keep = keep
+        by_orbax = keras.backend.backend() == "jax" and find_spec("orbax") is not None
+        self._writer: NpzWriter | OrbaxWriter = OrbaxWriter() if by_orbax else NpzWriter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # An error of the block says more than one of the writer.
+        with contextlib.nullcontext() if error is None else contextlib.suppress(Exception):
+            self.wait()
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, ascending."""
@@ -43,10 +62,24 @@ class Checkpoints:
         return self.directory / f"step_{step:08d}"
 
     def save(self, model: keras.Model, step: int) -> None:
-        """Saves a compiled model and its optimizer, then removes the oldest checkpoints."""
-        arrays: dict[str, Any] = {k: _array(v) for k, v in _variables(model).items()}
-        with atomic_directory(self._folder(step)) as folder:
-            np.savez(folder / FILE, **arrays)
+        """Starts to save a compiled model and its optimizer.
+
+        It returns when all values are copied, and first waits for the last checkpoint.
+
+        Args:
+            model: The model.
+            step: The number of steps done.
+        """
+        self.wait()
+        self._writer.save(self._folder(step), _variables(model))
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is written, then removes the oldest ones.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._writer.wait()
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self._folder(old))
 
@@ -64,16 +97,19 @@ class Checkpoints:
             UserError: There are checkpoints, but all are corrupt, or one is of another model, or
                 the newest cannot be read at present.
         """
-        steps = self.steps()
+        orbax_checkpoint.remove_unfinished(self.directory)
+        variables, steps = _variables(model), self.steps()
         for step in reversed(steps):
+            folder = self._folder(step)
             try:
-                arrays = read_npz(self._folder(step) / FILE)
+                if (folder / orbax_checkpoint.METADATA).exists():
+                    arrays = orbax_checkpoint.read(folder, variables)
+                else:
+                    arrays = npz_checkpoint.read(folder)
             except DamagedFileError as error:
-                report(
-                    f"Checkpoint {self._folder(step)} is corrupt ({error}); trying an older one."
-                )
+                report(f"Checkpoint {folder} is corrupt ({error}); trying an older one.")
                 continue
-            self._assign(model, arrays, step)
+            _assign(variables, arrays, folder)
             return step
         if steps:
             raise UserError(
@@ -81,23 +117,17 @@ class Checkpoints:
             )
         return 0
 
-    def _assign(self, model: keras.Model, arrays: dict[str, np.ndarray], step: int) -> None:
-        variables = _variables(model)
-        for name, variable in variables.items():
-            if name not in arrays or arrays[name].shape != tuple(variable.shape):
-                found = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(
-                    f"Checkpoint {self._folder(step)} is of another model: expected {name} of "
-                    f"shape {tuple(variable.shape)}, found {found}."
-                )
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
 
-
-def _array(variable: keras.Variable) -> np.ndarray:
-    array = keras.ops.convert_to_numpy(variable)
-    # NumPy's files know no bfloat16; float32 holds every value of it.
-    return array.astype("float32") if array.dtype.kind == "V" else array
+def _assign(variables: dict[str, keras.Variable], arrays: dict[str, Tensor], folder: Path) -> None:
+    for name, variable in variables.items():
+        if name not in arrays or tuple(arrays[name].shape) != tuple(variable.shape):
+            found = tuple(arrays[name].shape) if name in arrays else "nothing"
+            raise UserError(
+                f"Checkpoint {folder} is of another model: expected {name} of shape "
+                f"{tuple(variable.shape)}, found {found}."
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -4,6 +4,7 @@ Importing this module imports neither TensorFlow nor Keras.
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
@@ -31,6 +32,8 @@ class Constraint:
             raise UserError(f"{name} must be {self.text}; received {value!r}.")
 
 
+OPTIMIZERS = ("adafactor", "adamw", "muon")
+SCHEDULES = ("rsqrt", "cosine", "linear", "wsd")
 DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 LARGEST = sys.float_info.max
 
@@ -40,7 +43,13 @@ SEED = Constraint("at least 0 and below 2**32", lambda value: 0 <= value < 2**32
 POSITIVE = Constraint("a positive number", lambda value: 0 < value <= LARGEST)
 NOT_NEGATIVE = Constraint("zero or a positive number", lambda value: 0 <= value <= LARGEST)
 RATE = Constraint("at least 0 and below 1", lambda value: 0 <= value < 1)
-DTYPE = Constraint(f"one of {', '.join(DTYPES)}", lambda value: value in DTYPES)
+SHARE = Constraint("at least 0 and at most 1", lambda value: 0 <= value <= 1)
+
+
+def one_of(names: tuple[str, ...]) -> Constraint:
+    """Returns the constraint that a value is one of some names."""
+    return Constraint(f"one of {', '.join(names)}", lambda value: value in names)
+
 
 # What a field of each type may hold, and what that is called.
 TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -48,6 +57,7 @@ TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     str | None: ((str, type(None)), "a string"),
     int: ((int,), "an integer"),
     float: ((int, float), "a number"),
+    float | None: ((int, float, type(None)), "a number"),
     bool: ((bool,), "true or false"),
     Config | None: ((dict, type(None)), "a table of arguments"),
 }
@@ -89,19 +99,76 @@ class RunConfig:
     vocabulary_size: int = option("pieces of a trained vocabulary", 8000, COUNT)
     steps: int = option("training steps in all", 1000, COUNT)
     batch_size: int = option("sequences in a batch", 16, COUNT)
+    gradient_accumulation_steps: int = option(
+        "batches whose mean gradient makes a training step", 1, COUNT
+    )
     sequence_length: int = option("tokens in a sequence", 128, COUNT)
     interval: int = option("steps between two evaluations and checkpoints", 100, COUNT)
-    warmup_steps: int = option("steps before the learning rate decays", 1000, COUNT)
+    optimizer: str = option("optimizer: " + ", ".join(OPTIMIZERS), "adafactor", one_of(OPTIMIZERS))
+    weight_decay: float | None = option(
+        "weight decay, times the learning rate; by default 0.1 for adamw and muon",
+        None,
+        NOT_NEGATIVE,
+    )
+    global_clipnorm: float | None = option("largest norm of all gradients together", None, POSITIVE)
+    ema_momentum: float | None = option(
+        "momentum of a moving average of the weights, which is evaluated and saved as presets",
+        None,
+        RATE,
+    )
+    schedule: str = option(
+        "schedule of the learning rate: " + ", ".join(SCHEDULES), "rsqrt", one_of(SCHEDULES)
+    )
+    learning_rate: float | None = option(
+        "highest learning rate; by default 0.001, and 1/sqrt(warmup_steps) for adafactor, which "
+        "multiplies it by the size of each weight",
+        None,
+        POSITIVE,
+    )
+    warmup_steps: int = option(
+        "steps before the learning rate decays; with rsqrt it is constant in them, else it grows",
+        1000,
+        COUNT,
+    )
+    linear_decay_fraction: float | None = option(
+        "share of the steps, at the end, in which the learning rate falls linearly to zero; by "
+        "default 0.1 for wsd",
+        None,
+        SHARE,
+    )
     learning_rate_scale: float = option("factor on the learning rate", 1.0, POSITIVE)
     ramp_up_steps: int = option(
-        "steps at the start in which the learning rate grows linearly", 0, COUNT_OR_ZERO
+        "steps at the start in which the learning rate grows linearly, for rsqrt", 0, COUNT_OR_ZERO
+    )
+    max_restarts: int = option(
+        "times that a run that diverges goes on from its last checkpoint with other data",
+        0,
+        COUNT_OR_ZERO,
     )
     z_loss: float = option("factor of the z-loss", 1e-4, NOT_NEGATIVE)
     label_smoothing: float = option("share of each target spread over all pieces", 0.0, RATE)
     dropout: float = option("rate of all dropouts", 0.0, RATE)
     gradient_checkpointing: bool = option("recompute activations to save memory", False)
-    dtype: str = option("dtype policy: " + ", ".join(DTYPES), "float32", DTYPE)
+    dtype: str = option("dtype policy: " + ", ".join(DTYPES), "float32", one_of(DTYPES))
     seed: int = option("seed of the weights, the order of the data and dropout", 0, SEED)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the defaults of all fields that have one, by name."""
+        fields = dataclasses.fields(cls)
+        return {field.name: field.default for field in fields if field.default is not MISSING}
+
+    def __str__(self) -> str:
+        """Returns the options that differ from their defaults, as on the command line."""
+        given = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if "help" in field.metadata and getattr(self, field.name) != field.default
+        }
+        return " ".join(
+            f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
+            for name, value in given.items()
+        )
 
     def __post_init__(self) -> None:
         """Checks what can be checked without reading anything."""
@@ -129,5 +196,5 @@ def check_value(field: dataclasses.Field, value: Any, name: str) -> None:
     if type(value) not in types:
         raise UserError(f"{name} must be {expected}; received {value!r}.")
     constraint = field.metadata.get("constraint")
-    if constraint is not None:
+    if constraint is not None and value is not None:
         constraint.check(value, name)

@@ -3,7 +3,6 @@
 Importing this module imports neither TensorFlow nor Keras.
 """
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.files import atomic_write
-from primer_tf.training.config import RunConfig
 from primer_tf.types import StrPath
 
 FILE = "run.json"
@@ -19,6 +17,8 @@ VOCABULARY = "vocabulary.model"
 # The folders of its presets: the last one, and the one with the lowest validation loss.
 LAST = "preset"
 BEST = "best"
+# What a resumed run may change. The vocabulary then lies in the folder of the run.
+MAY_CHANGE = ("steps", "max_restarts", "vocabulary")
 WHAT_CHANGED = {
     "vocabulary_sha256": f"its {VOCABULARY} is not the one it was started with",
     "tokens_sha256": "the training text is not the one it was started with",
@@ -42,8 +42,8 @@ def check_folder(output: StrPath, resume: bool) -> None:
         raise UserError(f"There is no run to resume in {output}; start it without --resume.")
 
 
-def read_config(output: StrPath) -> RunConfig:
-    """Returns the configuration of the run in a folder.
+def read_record(output: StrPath) -> dict[str, Any]:
+    """Returns the record of the run in a folder.
 
     Args:
         output: The folder of the run.
@@ -52,13 +52,17 @@ def read_config(output: StrPath) -> RunConfig:
         UserError: The folder holds no run, or its record is damaged.
     """
     check_folder(output, resume=True)
-    record = _read(output)
-    names = {field.name for field in dataclasses.fields(RunConfig)}
-    names.remove("vocabulary")  # The run has its own copy.
-    try:
-        return RunConfig(**{name: value for name, value in record.items() if name in names})
-    except (TypeError, UserError) as error:
-        raise _damaged(output, first_line(error)) from error
+    return _read(output)
+
+
+def damaged(output: StrPath, reason: str) -> UserError:
+    """Returns the error that the record of a run is damaged.
+
+    Args:
+        output: The folder of the run.
+        reason: What is wrong with it, as a sentence.
+    """
+    return UserError(f"{Path(output) / FILE} is damaged: {reason}")
 
 
 def preset_of_run(preset: StrPath) -> str:
@@ -80,12 +84,18 @@ def preset_of_run(preset: StrPath) -> str:
 
 
 def write_record(
-    config: RunConfig, output: StrPath, vocabulary: bytes, tokens: bytes, resume: bool
+    settings: dict[str, Any],
+    defaults: dict[str, Any],
+    output: StrPath,
+    vocabulary: bytes,
+    tokens: bytes,
+    resume: bool,
 ) -> None:
     """Writes the record of a run.
 
     Args:
-        config: The configuration of the run.
+        settings: The settings of the run, by name.
+        defaults: Their defaults, at which a run is whose record does not have the setting.
         output: The folder of the run.
         vocabulary: The SentencePiece model of the run.
         tokens: The training text as token ids, of which the record keeps a digest.
@@ -93,18 +103,17 @@ def write_record(
 
     Raises:
         UserError: The run in the folder was started with something else. It may only be made
-            longer.
+            longer, or restarted more often.
     """
     record = {
-        **dataclasses.asdict(config),
+        **settings,
         "vocabulary_sha256": hashlib.sha256(vocabulary).hexdigest(),
         "tokens_sha256": hashlib.sha256(tokens).hexdigest(),
     }
     if resume:
-        before = _read(output)
+        before = {**defaults, **_read(output)}
         for key, value in record.items():
-            # The vocabulary now lies in the folder of the run.
-            if key not in ("steps", "vocabulary") and value != before.get(key):
+            if key not in MAY_CHANGE and value != before.get(key):
                 what = WHAT_CHANGED.get(key, f"{key} was {before.get(key)!r}, not {value!r}")
                 raise UserError(f"Cannot resume {output}: {what}.")
     atomic_write(Path(output) / FILE, json.dumps(record, indent=2) + "\n")
@@ -114,11 +123,7 @@ def _read(output: StrPath) -> dict[str, Any]:
     try:
         record = json.loads((Path(output) / FILE).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _damaged(output, first_line(error)) from error
+        raise damaged(output, first_line(error)) from error
     if not isinstance(record, dict):
-        raise _damaged(output, "it is not a JSON object.")
+        raise damaged(output, "it is not a JSON object.")
     return record
-
-
-def _damaged(output: StrPath, reason: str) -> UserError:
-    return UserError(f"{Path(output) / FILE} is damaged: {reason}")

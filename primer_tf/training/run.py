@@ -1,5 +1,9 @@
-"""A training run: from a text and a preset to a trained preset, resumable at any moment."""
+"""A training run: from a text and a preset to a trained preset, resumable at any moment.
 
+Only this module reads a `RunConfig`: it builds the parts of the run and passes them to a `Trainer`.
+"""
+
+import dataclasses
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +11,6 @@ from pathlib import Path
 import keras
 
 from primer_tf.data.load_chunks import load_chunks
-from primer_tf.data.token_chunks import TokenChunks
 from primer_tf.data.vocabulary import read_vocabulary, train_vocabulary
 from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
@@ -23,12 +26,16 @@ from primer_tf.models import (
 )
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import restore_training_state
-from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
+from primer_tf.optimizers import make_optimizer, make_schedule
+from primer_tf.optimizers.averaged_weights import averaged_weights, start_averages, use_averages
+from primer_tf.optimizers.make_optimizer import LEARNING_RATES
+from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
 from primer_tf.tasks.text import load_split
-from primer_tf.training.callbacks.continue_epoch import ContinueEpoch
+from primer_tf.training import restarts
 from primer_tf.training.callbacks.csv_history import CSVHistory
 from primer_tf.training.callbacks.learning_curve import LearningCurve
 from primer_tf.training.callbacks.progress import progress
+from primer_tf.training.callbacks.report_evaluation import ReportEvaluation
 from primer_tf.training.callbacks.save_checkpoint import SaveCheckpoint
 from primer_tf.training.callbacks.save_presets import SavePresets
 from primer_tf.training.callbacks.stop_at_divergence import StopAtDivergence
@@ -39,6 +46,8 @@ from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.config import RunConfig
 from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.training.record import BEST, LAST, VOCABULARY, check_folder, write_record
+from primer_tf.training.restarts import Restarts
+from primer_tf.training.trainer import Trainer
 from primer_tf.types import Config, StrPath
 
 # What a run's folder holds beside its record, its presets and `history.csv`.
@@ -76,9 +85,9 @@ def train(
         `CSVHistory` of the run, whose `rows` hold what was measured.
 
     Raises:
-        UserError: Bad data, vocabulary, preset, sizes, a batch that the devices of the present
-            distribution do not divide, a folder that holds another run, or a loss
-            that is not a number: nothing is saved from that step on.
+        UserError: Bad data, vocabulary, preset, sizes, schedule, a batch that the devices of the
+            present distribution do not divide, a folder that holds another run, or a loss that is
+            not a number: nothing is saved from that step on.
         TrainingInterrupted: SIGINT or SIGTERM came after the start of the first step. The run ends
             after the step, with a checkpoint; a second signal ends the process at once.
     """
@@ -105,6 +114,7 @@ def _train(
     held_out: list[str],
     report: Callable[[str], object],
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
+    schedule = _schedule(config)
     keras.utils.set_random_seed(config.seed)
     proto = _vocabulary(config, output, documents, resume)
     tokenizer = PrimerTokenizer(proto)
@@ -113,39 +123,110 @@ def _train(
     chunks, _ = load_chunks(config.data, "train", documents, tokenizer, length)
     chunks.check_length()
     validation, text = load_chunks(validation_data, "validation", held_out, tokenizer, length)
-    write_record(config, output, proto, chunks.tokens.tobytes(), resume)
+    write_record(
+        dataclasses.asdict(config),
+        RunConfig.defaults(),
+        output,
+        proto,
+        chunks.tokens.tobytes(),
+        resume,
+    )
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
     trained = PrimerCausalLM(model.backbone)
-    trained.compile(
-        optimizer=T5Adafactor(
-            RsqrtSchedule(config.warmup_steps, config.learning_rate_scale, config.ramp_up_steps)
+    checkpoints = Checkpoints(output / "checkpoints")
+    trainer = Trainer(
+        trained,
+        optimizer=make_optimizer(
+            config.optimizer,
+            schedule,
+            trained.trainable_variables,
+            config.weight_decay,
+            config.global_clipnorm,
+            config.gradient_accumulation_steps,
+            config.ema_momentum,
         ),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
+        batches=lambda start: chunks.training_batches(config.batch_size, config.seed, start),
+        checkpoints=checkpoints,
+        restarts=Restarts(output / restarts.FILE),
+        max_restarts=config.max_restarts,
+        report=report,
     )
-    # With no variable left to create, TensorFlow traces the first step once instead of twice.
-    trained.optimizer.build(trained.trainable_variables)
     evaluator = Evaluator(model, validation, text, config.batch_size)
-    checkpoints = Checkpoints(output / "checkpoints")
     step = checkpoints.restore_newest(trained, report) if resume else 0
     if resume:
         report(f"Resuming at step {step}.")
     elif config.architecture is None:
-        before = restore_training_state(
-            config.preset, trained.trainable_variables, trained.optimizer
-        )
-        if before:
-            report(f"The optimizer of {config.preset} goes on from step {before}.")
+        _continue_from_preset(config.preset, trained, report)
+    report(f"primer train {config}")
     report(
         f"{config.preset}: {model.count_params():,} parameters; {len(chunks.tokens):,} training "
         f"tokens, {len(validation.tokens):,} validation tokens ({text.num_bytes:,} bytes)."
     )
-    evaluation, history = _fit(
-        trained, model, config, output, chunks, evaluator, checkpoints, step, report
-    )
+
+    def evaluate() -> Evaluation:
+        with averaged_weights(trained.optimizer):
+            return evaluator()
+
+    tokens_per_batch = config.batch_size * config.sequence_length
+    measure = Validation(evaluate, tokens_per_batch)
+    stop = StopAtDivergence(checkpoints)
+    history = CSVHistory(output / "history.csv", step)
+    presets = SavePresets(model, output, history)
+    curve = LearningCurve(history, output / CURVE)
+    if step:  # The process may have ended between a checkpoint and what comes after it.
+        presets.set_model(trained)
+        presets.save(step)
+        curve.draw()
+    pending = PendingSignal(lambda: report(FINISHING))
+    tokens_per_step = tokens_per_batch * config.gradient_accumulation_steps
+    with pending, progress(config.steps, tokens_per_step, step, report) as display:
+        callbacks = [
+            measure,
+            stop,
+            display,
+            history,
+            TensorBoardScalars(output / TENSORBOARD),
+            presets,
+            curve,
+            SaveCheckpoint(checkpoints),
+            StopAtSignal(pending, checkpoints, presets, config.interval, config.steps),
+            ReportEvaluation(measure, config.steps, report),
+        ]
+        trainer.fit(config.steps, config.interval, callbacks, step)
+    evaluation = measure.evaluation
+    if evaluation is None:  # A finished run was resumed.
+        evaluation = evaluate()
+        stop.check_validation(evaluation.loss, step)
+    use_averages(trained.optimizer)
     for line in _summary(output, history):
         report(line)
     return model, evaluation, history
+
+
+def _schedule(config: RunConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+    rate = config.learning_rate
+    return make_schedule(
+        config.schedule,
+        config.steps,
+        LEARNING_RATES[config.optimizer] if rate is None else rate,
+        config.warmup_steps,
+        config.linear_decay_fraction,
+        config.learning_rate_scale,
+        config.ramp_up_steps,
+    )
+
+
+def _continue_from_preset(
+    preset: str, model: PrimerCausalLM, report: Callable[[str], object]
+) -> None:
+    """Gives a new run the optimizer's state in a preset, if it has one for this optimizer."""
+    if t5_adafactor_in(model.optimizer):
+        before = restore_training_state(preset, model.trainable_variables, model.optimizer)
+        if before:
+            report(f"The optimizer of {preset} goes on from step {before}.")
+    start_averages(model.optimizer)
 
 
 def _summary(output: Path, history: CSVHistory) -> Iterator[str]:
@@ -158,56 +239,6 @@ def _summary(output: Path, history: CSVHistory) -> Iterator[str]:
     if history.rows:
         yield f"Learning curve: {output / CURVE}"
     yield f"TensorBoard: tensorboard --logdir {shlex.quote(str(output / TENSORBOARD))}"
-
-
-def _fit(
-    model: PrimerCausalLM,
-    task: PrimerCausalLM,
-    config: RunConfig,
-    output: Path,
-    chunks: TokenChunks,
-    evaluator: Evaluator,
-    checkpoints: Checkpoints,
-    step: int,
-    report: Callable[[str], object],
-) -> tuple[Evaluation, CSVHistory]:
-    """Trains a compiled model from a step on; returns its last evaluation and the history."""
-    tokens_per_step = config.batch_size * config.sequence_length
-    validation = Validation(evaluator, tokens_per_step, step)
-    stop = StopAtDivergence(checkpoints, step)
-    history = CSVHistory(output / "history.csv", step)
-    tensorboard = TensorBoardScalars(output / TENSORBOARD)
-    save = SaveCheckpoint(checkpoints)
-    presets = SavePresets(task, output, history)
-    curve = LearningCurve(history, output / CURVE)
-    if step:  # The process may have ended between a checkpoint and what comes after it.
-        presets.set_model(model)
-        presets.save(step)
-        curve.draw()
-    # A checkpoint that a signal has caused lies inside an epoch.
-    resumed = [ContinueEpoch()] if step % config.interval else []
-    pending = PendingSignal(lambda: report(FINISHING))
-    last = StopAtSignal(pending, checkpoints, presets, config.interval, config.steps, step)
-    with pending, progress(config.steps, tokens_per_step, step, report) as display:
-        others = [validation, stop, display, history, tensorboard, save, presets, curve, last]
-        while step < config.steps:
-            stretch = min(config.interval - step % config.interval, config.steps - step)
-            # KerasHub's `fit` takes no generators.
-            keras.Model.fit(
-                model,
-                chunks.training_batches(config.batch_size, config.seed, step),
-                steps_per_epoch=stretch,
-                shuffle=False,
-                callbacks=[*resumed, *others],
-                verbose=0,
-            )
-            step, resumed = step + stretch, []
-            report(f"step {step}/{config.steps}  validation {validation.evaluation}")
-    evaluation = validation.evaluation
-    if evaluation is None:  # A finished run was resumed.
-        evaluation = evaluator()
-        stop.check_validation(evaluation.loss)
-    return evaluation, history
 
 
 def _vocabulary(config: RunConfig, output: Path, documents: list[str], resume: bool) -> bytes:

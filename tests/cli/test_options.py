@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 
 import pytest
 
@@ -11,6 +12,8 @@ from primer_tf.cli import build_parser, main
 from primer_tf.errors import UserError
 from primer_tf.training.config import RunConfig, config_field
 
+# Fields whose default is one of several names.
+NAMES = ("dtype", "optimizer", "schedule")
 OPTIONS = [field for field in dataclasses.fields(RunConfig) if field.name != "architecture"]
 
 
@@ -33,7 +36,7 @@ def test_every_field_is_an_option_with_its_help_and_default(usage):
         # The help of an option ends where the next option begins.
         shown = re.split(r" --\w+ ", text[start + 1 :])[0]
         assert field.metadata["help"] in shown, field.name
-        if type(field.default) in (int, float) or field.name == "dtype":
+        if type(field.default) in (int, float) or field.name in NAMES:
             assert shown.endswith(f"(default: {field.default})"), field.name
         else:
             assert "(default" not in shown, field.name
@@ -56,8 +59,17 @@ VALUES = {
     "vocabulary_size": 290,
     "steps": 2,
     "batch_size": 3,
+    "gradient_accumulation_steps": 2,
     "sequence_length": 9,
     "interval": 2,
+    "optimizer": "adamw",
+    "weight_decay": 0.2,
+    "global_clipnorm": 1.5,
+    "ema_momentum": 0.9,
+    "schedule": "rsqrt",  # The others take no `ramp_up_steps`.
+    "learning_rate": 0.002,
+    "linear_decay_fraction": 0.5,
+    "max_restarts": 2,
     "warmup_steps": 500,
     "learning_rate_scale": 0.5,
     "ramp_up_steps": 4,
@@ -77,7 +89,7 @@ def test_every_option_reaches_the_run(tmp_path, small_preset, text_file):
     arguments = ["train", "--output", str(tmp_path / "out")]
     for name, value in given.items():
         if value is not None:
-            assert value != config_field(name).default
+            assert name == "schedule" or value != config_field(name).default
             arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     # A file where the checkpoints belong ends the run once its record is written.
     (tmp_path / "out").mkdir()
@@ -116,6 +128,11 @@ def test_an_error_calls_an_option_by_its_name(capsys):
         ("dropout", "0.1", "a number"),
         ("label_smoothing", 1.0, "at least 0 and below 1"),
         ("preset", 5, "a string"),
+        ("optimizer", "sgd", "one of adafactor, adamw, muon"),
+        ("schedule", "square", "one of rsqrt, cosine, linear, wsd"),
+        ("learning_rate", "0.1", "a number"),
+        ("linear_decay_fraction", 1.5, "at least 0 and at most 1"),
+        ("ema_momentum", 1.0, "at least 0 and below 1"),
         ("vocabulary", 5, "a string"),
         ("gradient_checkpointing", 1, "true or false"),
         ("architecture", [], "a table of arguments"),
@@ -126,6 +143,18 @@ def test_values_that_a_field_cannot_have(name, value, expected):
     with pytest.raises(UserError, match=rf"^{name} must be ") as error:
         RunConfig(**{"preset": "x", "data": "y", name: value})
     assert expected in str(error.value) and repr(value) in str(error.value)
+
+
+def test_a_configuration_prints_itself():
+    """As options of the command line, without those at their defaults."""
+    config = RunConfig("tiny_primer", "my text.txt", steps=7, gradient_checkpointing=True)
+    expected = "--preset tiny_primer --data 'my text.txt' --steps 7 --gradient_checkpointing"
+    assert str(config) == expected
+    arguments = build_parser().parse_args(["train", "--output", "x", *shlex.split(expected)])
+    assert {name: getattr(arguments, name) for name in ("data", "steps")} == {
+        "data": "my text.txt",
+        "steps": 7,
+    }
 
 
 def test_whole_numbers_are_numbers():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from primer_tf.convert.mesh_checkpoint import CheckpointWriter
-from primer_tf.convert.streaming import without_values
 from primer_tf.convert.variable_names import mesh_names
 from primer_tf.models import PrimerBackbone
+from primer_tf.models.without_values import without_values
 
 # Runs a command in its own process and prints its peak memory in bytes.
 PEAK = """

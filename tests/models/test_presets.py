@@ -11,7 +11,6 @@ from pathlib import Path
 import keras
 import pytest
 
-from primer_tf.convert.streaming import without_values
 from primer_tf.gin_config.presets import (
     preset_arguments,
     preset_names,
@@ -19,6 +18,7 @@ from primer_tf.gin_config.presets import (
     preset_table,
 )
 from primer_tf.models import PrimerBackbone
+from primer_tf.models.without_values import without_values
 from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,15 +7,18 @@ import keras
 import numpy as np
 import pytest
 
+from primer_tf.training.callbacks.count_steps import CountSteps
+
 
 @pytest.fixture
 def fit():
-    """Calls `fit` of a tiny model with callbacks: two epochs of three steps."""
+    """Calls `fit` of a tiny model with callbacks after some steps: two epochs of three steps."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
     x = np.ones((6, 1), "float32")
 
-    def fit(callbacks, value=1.0):
+    def fit(callbacks, value=1.0, step=0, batches_per_step=1):
+        callbacks = [CountSteps(step, batches_per_step), *callbacks]
         return model.fit(x, value * x, batch_size=2, epochs=2, verbose=0, callbacks=callbacks)
 
     return fit

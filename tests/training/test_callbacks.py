@@ -24,7 +24,7 @@ from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.pending_signal import TrainingInterrupted
 
 
-def validation(*losses, step=0):
+def validation(*losses):
     """A `Validation` of batches of 8 tokens that finds these losses, the last again and again."""
     rest = list(losses)
 
@@ -32,7 +32,7 @@ def validation(*losses, step=0):
         loss = rest.pop(0) if len(rest) > 1 else rest[0]
         return Evaluation(loss=loss, accuracy=0.5, tokens=10, text=TextLength(40, 8))
 
-    return Validation(evaluator, tokens_per_step=8, step=step)
+    return Validation(evaluator, tokens_per_batch=8)
 
 
 class Logs(keras.callbacks.Callback):
@@ -51,13 +51,32 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+# Steps.
+
+
+@pytest.mark.parametrize("batches_per_step, expected", [(1, [5, 6, 7]), (3, [None, None, 5])])
+def test_steps(fit, batches_per_step, expected):
+    """The logs of a batch that completes no step have none."""
+    seen, logs = [], Logs()
+
+    class Spy(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(logs.get("step"))
+
+    fit([Spy(), logs], step=4, batches_per_step=batches_per_step)
+    assert seen[:3] == expected
+    assert [epoch["step"] for epoch in logs.epochs] == (
+        [7, 10] if batches_per_step == 1 else [5, 6]
+    )
+
+
 # Validation.
 
 
 def test_validation_extends_the_logs(fit):
     logs = Logs()
-    callback = validation(2.0, 1.0, step=6)
-    fit([callback, logs])
+    callback = validation(2.0, 1.0)
+    fit([callback, logs], step=6)
     first, second = logs.epochs
     assert (first["step"], second["step"]) == (9, 12)
     assert (first["validation_loss"], second["validation_loss"]) == (2.0, 1.0)
@@ -74,7 +93,7 @@ def test_the_speed_is_that_of_training(clock):
         clock.now += 3600
         return Evaluation(1.0, 0.5, 10, TextLength(40, 8))
 
-    callback = Validation(evaluator, tokens_per_step=8)
+    callback = Validation(evaluator, tokens_per_batch=8)
     for epoch in range(2):
         logs = {}
         callback.on_epoch_begin(epoch)
@@ -104,7 +123,7 @@ def test_a_resumed_table_drops_later_rows(fit, tmp_path):
     path = tmp_path / "history.csv"
     fit([validation(2.0), CSVHistory(path)])
     history = CSVHistory(path, step=3)
-    fit([validation(1.0, step=3), history])
+    fit([validation(1.0), history], step=3)
     assert [row["step"] for row in table(path)] == ["3", "6", "9"]
     assert [row["validation_loss"] for row in table(path)] == ["2.0", "1.0", "1.0"]
     assert CSVHistory(path, step=6).rows == history.rows[:2]
@@ -172,8 +191,8 @@ def test_learning_curve(fit, tmp_path):
 
 
 def test_save_checkpoint(fit, tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    fit([validation(1.0, step=4), SaveCheckpoint(checkpoints)])
+    with Checkpoints(tmp_path) as checkpoints:
+        fit([validation(1.0), SaveCheckpoint(checkpoints)], step=4)
     assert checkpoints.steps() == [7, 10]
 
 
@@ -195,7 +214,7 @@ def test_a_signal(fit, tmp_path, signal_at, stops_at, saved):
 
     class Signal(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if stop.step + 1 == signal_at:
+            if logs["step"] == signal_at:
                 pending.number = signal.SIGTERM
 
     stop = StopAtSignal(pending, checkpoints, presets, interval=3, total_steps=6)
@@ -228,9 +247,9 @@ def test_rows_come_before_the_checkpoint(fit, tmp_path):
 @pytest.mark.parametrize("target", [math.nan, math.inf])
 def test_a_training_loss_that_is_not_finite(fit, tmp_path, target):
     history = CSVHistory(tmp_path / "history.csv")
-    stop = StopAtDivergence(Checkpoints(tmp_path / "checkpoints"), step=100)
+    stop = StopAtDivergence(Checkpoints(tmp_path / "checkpoints"))
     with pytest.raises(UserError, match="training loss is (nan|inf) at step 101; no checkpoint"):
-        fit([validation(1.0), stop, history], value=target)
+        fit([validation(1.0), stop, history], value=target, step=100)
     assert history.rows == []
 
 

@@ -19,7 +19,8 @@ from primer_tf.models.training_state import (
     save_training_state,
 )
 from primer_tf.optimizers import T5Adafactor
-from primer_tf.training.checkpoints import FILE, Checkpoints
+from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.npz_checkpoint import FILE
 from tests.fault_injection import kill_at
 
 
@@ -46,6 +47,11 @@ def make_model(value):
         optimizer=SimpleNamespace(built=True, variables=slots),
         metrics=[],
     )
+
+
+def save(directory, model, step):
+    with Checkpoints(directory) as checkpoints:
+        checkpoints.save(model, step)
 
 
 def values(model):
@@ -81,16 +87,16 @@ MOMENTS += ["shutil.rmtree", "os.remove", "os.rmdir"]
 def test_killed_while_saving(tmp_path, moment):
     """Step 4 replaces step 1, and is either not there or whole."""
     for step in (1, 2, 3):
-        Checkpoints(tmp_path).save(make_model(float(step)), step)
+        save(tmp_path, make_model(float(step)), step)
 
-    def save():
+    def save_the_fourth():
         kill_at(moment, {"half": FILE, "os.remove": FILE}.get(moment, ""))
-        Checkpoints(tmp_path).save(make_model(4.0), 4)
+        save(tmp_path, make_model(4.0), 4)
 
-    assert in_child(save) == -9
+    assert in_child(save_the_fourth) == -9
     step, lines = restored(tmp_path)
     assert step in (3, 4) and not lines
-    Checkpoints(tmp_path).save(make_model(4.0), 4)
+    save(tmp_path, make_model(4.0), 4)
     with sole_writer(tmp_path):
         pass
     assert sorted(os.listdir(tmp_path)) == [".lock", *(f"step_0000000{i}" for i in (2, 3, 4))]
@@ -99,7 +105,7 @@ def test_killed_while_saving(tmp_path, moment):
 def test_every_byte_of_a_checkpoint_matters(tmp_path):
     """A changed byte is found out, and the checkpoint before is taken."""
     for step in (1, 2):
-        Checkpoints(tmp_path).save(make_model(float(step)), step)
+        save(tmp_path, make_model(float(step)), step)
     file = tmp_path / "step_00000002" / FILE
     whole = file.read_bytes()
     found = 0
@@ -116,7 +122,7 @@ def test_every_byte_of_a_checkpoint_matters(tmp_path):
 @pytest.mark.parametrize("length", [0, 1, 500, -1])
 def test_truncated_or_missing(tmp_path, length):
     for step in (1, 2):
-        Checkpoints(tmp_path).save(make_model(float(step)), step)
+        save(tmp_path, make_model(float(step)), step)
     file = tmp_path / "step_00000002" / FILE
     file.write_bytes(file.read_bytes()[:length])
     step, lines = restored(tmp_path)
@@ -133,7 +139,7 @@ def test_truncated_or_missing(tmp_path, length):
 def test_what_is_no_damage(tmp_path, monkeypatch, number):
     """An error that may be gone the next time neither loses a checkpoint nor asks to delete it."""
     for step in (1, 2):
-        Checkpoints(tmp_path).save(make_model(float(step)), step)
+        save(tmp_path, make_model(float(step)), step)
     save_training_state(tmp_path, *small_optimizer())
 
     def fail(path):
@@ -178,7 +184,7 @@ def test_every_dtype_survives(tmp_path, dtype):
         SimpleNamespace(variables=weights, optimizer=optimizer, metrics=[])
         for weights, optimizer in (small_optimizer(dtype, seed=0), small_optimizer(dtype))
     ]
-    Checkpoints(tmp_path).save(models[0], 1)
+    save(tmp_path, models[0], 1)
     assert Checkpoints(tmp_path).restore_newest(models[1]) == 1
     saved, restored = (numbers([*m.variables, *m.optimizer.variables]) for m in models)
     for expected, actual in zip(saved, restored, strict=True):
@@ -207,7 +213,7 @@ def test_state_of_a_wrapped_optimizer(tmp_path, accumulation):
 
 
 def test_another_model(tmp_path):
-    Checkpoints(tmp_path).save(make_model(1.0), 1)
+    save(tmp_path, make_model(1.0), 1)
     other = make_model(0.0)
     other.variables[1] = Variable("bias", np.zeros(6))
     with pytest.raises(UserError, match=r"expected model/0001/bias of shape \(6,\), found \(5,\)"):

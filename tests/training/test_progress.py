@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import sys
 
@@ -13,8 +14,8 @@ from tests.pseudo_terminal import run_on_terminal
 
 def test_lines(fit):
     lines = []
-    with ProgressLines(106, 8, step=100, seconds=0, report=lines.append) as display:
-        fit([display])
+    with ProgressLines(106, 8, seconds=0, report=lines.append) as display:
+        fit([display], step=100)
     assert re.fullmatch(r"step 101/106  loss \d+\.\d{4}  \(compiled\)", lines[0])
     pattern = r"step (\d+)/106  loss \d+\.\d{4}  [\d,]+ tokens/s  ETA \d+:\d\d"
     assert [re.fullmatch(pattern, line)[1] for line in lines[1:]] == [*map(str, range(102, 107))]
@@ -22,14 +23,14 @@ def test_lines(fit):
 
 def test_lines_come_every_few_seconds(clock):
     """Steps of 2 s and 8 tokens: a line every 6 s, and no more often."""
-    lines = []
+    lines, count = [], itertools.count(1)
     display = ProgressLines(1000, tokens_per_step=8, report=lines.append)
 
     def steps(number):
         display.on_train_begin()
         for batch in range(number):
             clock.now += 2
-            display.on_train_batch_end(batch, {"loss": 1.5})
+            display.on_train_batch_end(batch, {"loss": 1.5, "step": next(count)})
 
     steps(7)
     assert lines == [
@@ -49,13 +50,14 @@ def test_a_bar_on_a_terminal(clock):
     """Steps of 2 s and 8 tokens; a line and an hour of evaluation between two calls of `fit`."""
 
     def run():
+        count = itertools.count(101)
         with progress(120, 8, step=100) as display:
             assert isinstance(display, ProgressBar)
             for _ in range(2):
                 display.on_train_begin()
                 for batch in range(5):
                     clock.now += 2
-                    display.on_train_batch_end(batch, {"loss": 1.5})
+                    display.on_train_batch_end(batch, {"loss": 1.5, "step": next(count)})
                 clock.now += 3600
                 print("a line of the run")
 
@@ -71,7 +73,7 @@ def test_a_bar_on_a_terminal(clock):
 def test_lines_on_a_terminal_that_cannot_move_its_cursor(fit):
     def run():
         with progress(106, 8, step=100) as display:
-            fit([display])
+            fit([display], step=100)
 
     assert run_on_terminal(run, "dumb").startswith("step 101/106  loss ")
 

@@ -138,7 +138,7 @@ def signal_after(step, number):
 
     def on_train_batch_end(self, batch, logs):
         check(self, batch, logs)
-        if self.step == step:
+        if logs.get("step") == step:
             os.kill(os.getpid(), number)
 
     with pytest.MonkeyPatch.context() as patch:

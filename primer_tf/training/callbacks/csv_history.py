@@ -26,7 +26,8 @@ class CSVHistory(keras.callbacks.Callback):
     """Writes a row for each epoch; a resumed run goes on with the same file.
 
     Unlike `keras.callbacks.CSVLogger` it replaces the file in one piece, and drops the rows that a
-    resumed run will write again. It needs `Validation` before it in the list of callbacks.
+    resumed run will write again. It needs `CountSteps` and `Validation` before it in the list of
+    callbacks.
 
     Args:
         path: The file to write.
@@ -47,7 +48,8 @@ class CSVHistory(keras.callbacks.Callback):
         self.rows = [row for row in rows if row["step"] <= step]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Adds a row and replaces the file."""
+        """Adds a row, in place of those that a restart repeats, and replaces the file."""
+        self.rows = [row for row in self.rows if row["step"] < logs["step"]]
         self.rows.append({name: logs[name] for name in COLUMNS})
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=COLUMNS)

@@ -22,7 +22,7 @@ def progress(
 
     Args:
         total_steps: The steps of the whole run.
-        tokens_per_step: The number of tokens in a batch.
+        tokens_per_step: The number of tokens in a step.
         step: The number of steps done before. Defaults to 0.
         report: A function that prints the lines of the run. Defaults to `print`.
     """
@@ -30,4 +30,4 @@ def progress(
         console = Console()
         if console.is_interactive:
             return ProgressBar(total_steps, tokens_per_step, step, console)
-    return ProgressLines(total_steps, tokens_per_step, step, report=report)
+    return ProgressLines(total_steps, tokens_per_step, report=report)

@@ -12,10 +12,11 @@ from primer_tf.training.callbacks.step_rate import StepRate
 class ProgressLines(keras.callbacks.Callback, contextlib.AbstractContextManager):
     """Prints step, loss, tokens a second and the time left, at most every few seconds.
 
+    It needs `CountSteps` before it in the list of callbacks.
+
     Args:
         total_steps: The steps of the whole run.
-        tokens_per_step: The number of tokens in a batch.
-        step: The number of steps done before. Defaults to 0.
+        tokens_per_step: The number of tokens in a step.
         seconds: The shortest time between two lines. Defaults to 5.
         report: A function that prints a line. Defaults to `print`.
     """
@@ -24,15 +25,13 @@ class ProgressLines(keras.callbacks.Callback, contextlib.AbstractContextManager)
         self,
         total_steps: int,
         tokens_per_step: int,
-        step: int = 0,
         seconds: float = 5.0,
         report: Callable[[str], object] = print,
     ) -> None:
         super().__init__()
         self.total_steps = total_steps
         self.tokens_per_step = tokens_per_step
-        self.step = step
-        self.first_step = step + 1
+        self._done = 0
         self.report = report
         self._rate = StepRate(seconds)
 
@@ -41,15 +40,17 @@ class ProgressLines(keras.callbacks.Callback, contextlib.AbstractContextManager)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Leaves what happens between two calls of `fit` out of the rate."""
-        self._rate.restart(self.step)
+        self._rate.restart(self._done)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        """Counts a step and prints a line when one is due."""
-        self.step += 1
-        line = f"step {self.step}/{self.total_steps}  loss {logs['loss']:.4f}"
-        due = self._rate.measure(self.step)
-        if self.step == self.first_step:
+        """Prints a line after a step when one is due."""
+        if "step" not in logs:
+            return
+        self._done += 1
+        line = f"step {logs['step']}/{self.total_steps}  loss {logs['loss']:.4f}"
+        due = self._rate.measure(self._done)
+        if self._done == 1:
             self.report(f"{line}  (compiled)")
         elif due:
-            left = self.total_steps - self.step
+            left = self.total_steps - logs["step"]
             self.report(line + self._rate.describe(self.tokens_per_step, left))

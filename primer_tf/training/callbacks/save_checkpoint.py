@@ -22,5 +22,5 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self.checkpoints = checkpoints
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Saves a checkpoint of `step` in the logs; see `Validation`."""
+        """Starts to save a checkpoint of `step` in the logs; see `CountSteps`."""
         self.checkpoints.save(self.model, logs["step"])

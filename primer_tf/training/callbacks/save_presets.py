@@ -10,6 +10,8 @@ import keras
 from primer_tf.files import atomic_directory, check_free_space, link_or_copy
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import save_training_state
+from primer_tf.optimizers.averaged_weights import averaged_weights
+from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
 from primer_tf.training.callbacks.csv_history import CSVHistory
 from primer_tf.training.record import BEST, LAST
 from primer_tf.types import StrPath
@@ -19,10 +21,10 @@ class SavePresets(keras.callbacks.Callback):
     """Saves presets after each epoch, each in one step, so that they can be used at any time.
 
     `preset` has the last weights, and `best` those with the lowest validation loss. Both have the
-    optimizer's state. Their files are the same ones while the last weights are the best.
+    optimizer's state, if it is one of `T5Adafactor`. The weights are their moving averages if the
+    optimizer keeps any. The files of both are the same ones while the last weights are the best.
 
-    In the list of callbacks it comes after `SaveCheckpoint`, whose error is a clear one when the
-    disk is full.
+    In the list of callbacks it comes before `SaveCheckpoint`, which goes on to fill the disk.
 
     Args:
         task: The `PrimerCausalLM` to save, with a preprocessor. Its weights are those of the model
@@ -38,7 +40,7 @@ class SavePresets(keras.callbacks.Callback):
         self.history = history
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Saves the presets of `step` in the logs; see `Validation`."""
+        """Saves the presets of `step` in the logs; see `CountSteps`."""
         self.save(logs["step"])
 
     def save(self, step: int) -> None:
@@ -50,8 +52,10 @@ class SavePresets(keras.callbacks.Callback):
         # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
         check_free_space(self.output, 4 * self.task.count_params() + 2**20)
         with atomic_directory(self.output / LAST) as folder:
-            self.task.save_to_preset(str(folder))
-            save_training_state(folder, self.model.trainable_variables, self.model.optimizer)
+            with averaged_weights(self.model.optimizer):
+                self.task.save_to_preset(str(folder))
+            if t5_adafactor_in(self.model.optimizer):
+                save_training_state(folder, self.model.trainable_variables, self.model.optimizer)
         *before, row = self.history.rows or [{"step": None}]
         lowest = min((earlier["validation_loss"] for earlier in before), default=math.inf)
         if row["step"] == step and row["validation_loss"] < lowest:

@@ -13,44 +13,66 @@ from primer_tf.training.checkpoints import Checkpoints
 LARGEST_LOSS = math.log(np.finfo("float32").max)
 
 
+class Divergence(UserError):
+    """Training has diverged.
+
+    Args:
+        message: What the user can do.
+        step: The step at which it has.
+        reason: What was found there.
+    """
+
+    def __init__(self, message: str, step: int, reason: str) -> None:
+        super().__init__(message)
+        self.step = step
+        self.reason = reason
+
+
 class StopAtDivergence(keras.callbacks.Callback):
     """Ends training when a loss is not finite, or when the perplexity overflows float32.
 
     The training loss is checked after each step, and the `validation_loss` in the logs (see
-    `Validation`) after each epoch.
+    `Validation`) after each epoch. It needs `CountSteps` before it in the list of callbacks.
 
     Args:
         checkpoints: The `Checkpoints` of the run, of which the error names the last good one.
-        step: The number of steps done before. Defaults to 0.
 
     Raises:
-        UserError: At the step or the epoch where training has diverged.
+        Divergence: At the step or the epoch where training has diverged.
     """
 
-    def __init__(self, checkpoints: Checkpoints, step: int = 0) -> None:
+    def __init__(self, checkpoints: Checkpoints) -> None:
         super().__init__()
         self.checkpoints = checkpoints
-        self.step = step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        """Counts a step and checks its loss."""
-        self.step += 1
-        if not math.isfinite(logs["loss"]):
-            raise self._diverged("training loss", logs["loss"])
+        """Checks the loss of a step."""
+        if "step" in logs and not math.isfinite(logs["loss"]):
+            raise self._diverged("training loss", logs["loss"], logs["step"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Checks the validation loss."""
-        self.check_validation(logs["validation_loss"])
+        self.check_validation(logs["validation_loss"], logs["step"])
 
-    def check_validation(self, loss: float) -> None:
-        """Raises `UserError` if `loss` is not a number, or so large that training has diverged."""
+    def check_validation(self, loss: float, step: int) -> None:
+        """Raises `Divergence` if `loss` is not a number, or so large that training has diverged.
+
+        Args:
+            loss: The validation loss.
+            step: The step at which it was measured.
+        """
         if not loss <= LARGEST_LOSS:
-            raise self._diverged("validation loss", loss)
+            raise self._diverged("validation loss", loss, step)
 
-    def _diverged(self, what: str, loss: float) -> UserError:
-        good = [saved for saved in self.checkpoints.steps() if saved < self.step]
+    def _diverged(self, what: str, loss: float, step: int) -> Divergence:
+        self.checkpoints.wait()
+        good = [saved for saved in self.checkpoints.steps() if saved < step]
         kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint exists yet"
-        return UserError(
-            f"Training has diverged: the {what} is {loss:.6g} at step {self.step}; {kept}. Start "
-            "again in another folder with a smaller learning_rate_scale, or with ramp_up_steps."
+        reason = f"the {what} is {loss:.6g} at step {step}"
+        return Divergence(
+            f"Training has diverged: {reason}; {kept}. Resume with max_restarts to skip the data, "
+            "or start again in another folder with a smaller learning_rate_scale, or with "
+            "ramp_up_steps.",
+            step,
+            reason,
         )

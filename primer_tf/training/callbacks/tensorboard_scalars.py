@@ -13,7 +13,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
     """Logs the columns of `CSVHistory` for TensorBoard, by step.
 
     Unlike `keras.callbacks.TensorBoard` it counts the steps of a run across calls of `fit`. It
-    needs `Validation` before it in the list of callbacks.
+    needs `CountSteps` and `Validation` before it in the list of callbacks.
 
     Args:
         directory: The folder of the logs.
