@@ -80,7 +80,7 @@ def preset_of_run(preset: StrPath) -> str:
 
 
 def write_record(
-    config: RunConfig, output: StrPath, vocabulary: bytes, tokens: bytes, resume: bool
+    config: RunConfig, output: StrPath, vocabulary: bytes, tokens_sha256: str, resume: bool
 ) -> None:
     """Writes the record of a run.
 
@@ -88,7 +88,7 @@ def write_record(
         config: The configuration of the run.
         output: The folder of the run.
         vocabulary: The SentencePiece model of the run.
-        tokens: The training text as token ids, of which the record keeps a digest.
+        tokens_sha256: A digest of the training text as token ids.
         resume: Whether the folder holds a record with which the new one must agree.
 
     Raises:
@@ -98,7 +98,7 @@ def write_record(
     record = {
         **dataclasses.asdict(config),
         "vocabulary_sha256": hashlib.sha256(vocabulary).hexdigest(),
-        "tokens_sha256": hashlib.sha256(tokens).hexdigest(),
+        "tokens_sha256": tokens_sha256,
     }
     if resume:
         before = _read(output)
