@@ -153,7 +153,7 @@ def _write_split(
     records: dict[int, ShardRecord] = {}
 
     def missing() -> Iterator[tuple[tuple[int, int], Batch]]:
-        shards = _shards(batches(pieces, min(BATCH, shard_characters)), shard_characters)
+        shards = _shards(batches(pieces, min(BATCH, shard_characters // 8)), shard_characters)
         for number, group in itertools.groupby(shards, key=lambda shard: shard[0]):
             record = whole_shard(folder(number))
             digests = []

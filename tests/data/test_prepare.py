@@ -148,7 +148,7 @@ def test_killed_at(moment, corpus, whole, vocabulary_file, processes, tmp_path):
 def slow_prepare(*arguments):
     """Prepares with two workers, and takes a while for each shard."""
     write = module.write_shard
-    module.write_shard = lambda *given: (threading.Event().wait(0.1), write(*given))[1]
+    module.write_shard = lambda *given: (threading.Event().wait(0.2), write(*given))[1]
     prepare_shards(*arguments, workers=2)
 
 
@@ -160,7 +160,7 @@ def test_killed_again_and_again(corpus, whole, vocabulary_file, processes, tmp_p
     while True:
         process = processes.Process(target=slow_prepare, args=arguments)
         process.start()
-        killer = threading.Timer(draw.uniform(0.5, 2.5), process.kill)
+        killer = threading.Timer(draw.uniform(0.3, 1.5), process.kill)
         killer.start()
         process.join()
         killer.cancel()

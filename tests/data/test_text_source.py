@@ -63,6 +63,9 @@ def test_the_last_part_is_held_out(short_pieces, tmp_path, size, split):
     assert list(source.documents(split)) == expected_documents(documents, split)
     assert source.characters(split) == sum(map(len, source.documents(split)))
     assert list(source.documents("all")) == documents
+    pieces = list(source.pieces(split))
+    ends = [True, *(piece.last for piece in pieces)]
+    assert [piece.first for piece in pieces] == ends[:-1] and ends[-1]
 
 
 def test_files_of_one_split_are_not_read_for_the_other(tmp_path, monkeypatch):
