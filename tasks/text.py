@@ -63,10 +63,23 @@ class TextSource:
         if split == "validation" and self.validation:
             yield from self.validation.pieces(self.validation.whole)
         elif self._files is not None:
-            yield from self._files.pieces(*self._ranges[split])
+            for _, piece in self._files.pieces(self._ranges[split]):
+                yield piece
         else:
             for document in self._named_documents(split):
                 yield from cut_string(document)
+
+    def pieces_of_splits(self) -> Iterator[tuple[str, Piece]]:
+        """Yields the names of both splits with their pieces; files are read once for both."""
+        splits = ("train", "validation")
+        if self._files is not None and not self.validation:
+            ranges = (self._ranges[split] for split in splits)
+            for number, piece in self._files.pieces(*ranges):
+                yield splits[number], piece
+            return
+        for split in splits:
+            for piece in self.pieces(split):
+                yield split, piece
 
     def documents(self, split: str) -> Iterator[str]:
         """Yields the documents of a split; each has to fit into memory.

@@ -61,15 +61,20 @@ def cut(parts: Iterable[str]) -> Iterator[Piece]:
 
 
 def _last_word(text: str) -> int:
-    """Returns the end of a piece: before a space between two words, or else anywhere."""
+    """Returns the end of a piece: before a space between two words, or else anywhere.
+
+    Unless the next piece starts with white space, it starts with the rest of a word.
+    """
     end = text.rfind(" ", 1, PIECE)
     while end > 0 and not (text[end - 1].isalnum() and text[end + 1].isalnum()):
         end = text.rfind(" ", 1, end)
-    return end if end > 0 else PIECE
+    return end if end > 0 else PIECE - (text[PIECE - 1].isspace() and not text[PIECE].isspace())
 
 
 def cut_string(document: str) -> Iterator[Piece]:
     """Yields a document in pieces."""
+    if len(document) <= PIECE:
+        return iter((Piece(document),))
     return cut(document[start : start + PIECE] for start in range(0, len(document), PIECE))
 
 
@@ -96,24 +101,27 @@ class TextFiles:
             raise UserError(f"No text in {shown}: every file is empty.")
         return lengths
 
-    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yields the documents in a range of the characters; those at its ends are cut there.
+    def pieces(self, *ranges: tuple[int, int]) -> Iterator[tuple[int, Piece]]:
+        """Yields the documents in ranges of the characters; those at their ends are cut there.
 
         Args:
-            start: The first character of the range.
-            stop: The first character after the range.
+            *ranges: Ranges, in order, as the first character and the one after the last.
+
+        Yields:
+            Pairs of the number of a range and a piece.
         """
         end = 0
         for path, length in zip(self.paths, self.lengths, strict=True):
-            if end + length <= start or end >= stop:
+            if not any(start < end + length and end < stop for start, stop in ranges):
                 end += length
                 continue
             for text, first, last in read_file(path):
                 begin, end = end, end + len(text)
-                low, high = max(start, begin), min(stop, end)
-                if low < high:
-                    part = text[low - begin : high - begin]
-                    yield Piece(part, first or low == start, last or high == stop)
+                for number, (start, stop) in enumerate(ranges):
+                    low, high = max(start, begin), min(stop, end)
+                    if low < high:
+                        part = text[low - begin : high - begin]
+                        yield number, Piece(part, first or low == start, last or high == stop)
 
 
 def find_files(patterns: str) -> list[Path]:
@@ -174,9 +182,9 @@ def read_file(path: Path) -> Iterator[Piece]:
     documents = {".jsonl": _json_lines, ".json": _json_documents, ".parquet": _rows}.get(suffix)
     if documents is not None:
         for document in documents(path):
-            if document.strip():
+            if document and not document.isspace():
                 yield from cut_string(document)
-    elif any(part.strip() for part in _parts(path)):
+    elif not all(part.isspace() for part in _parts(path)):
         yield from cut(_parts(path))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sentencepiece
@@ -26,6 +26,7 @@ from primer_tf.types import StrPath
 SHARD = 2**27
 
 Batch = list[Piece]
+Shard = tuple[str, int]  # the split and the number in it
 
 
 def prepare(
@@ -89,13 +90,10 @@ def prepare(
             vocabulary_sha256=hashlib.sha256(proto).hexdigest(),
         )
         _check_index(index, output)
-        splits = {}
+        folder = functools.partial(shard_folder, output)
+        splits = _write_shards(text, folder, tokenizer, workers, shard_characters, on_text)
         for split in ("train", "validation"):
-            folder = functools.partial(shard_folder, output, split)
-            splits[split] = _write_split(
-                text.pieces(split), folder, tokenizer, workers, shard_characters, on_text
-            )
-            if not splits[split]:
+            if split not in splits:
                 raise UserError(f"There is no text in the {split} split of {text.name}.")
         dataclasses.replace(index, splits=splits).write(output)
     return PreparedData(output)
@@ -141,53 +139,58 @@ def _check_index(index: ShardIndex, output: Path) -> None:
         index.write(output)
 
 
-def _write_split(
-    pieces: Iterable[Piece],
-    folder: Callable[[int], Path],
+def _write_shards(
+    text: TextSource,
+    folder: Callable[[str, int], Path],
     make_tokenizer: Callable[[], DocumentTokenizer],
     workers: int,
     shard_characters: int,
     on_text: Callable[[int], object],
-) -> list[ShardRecord]:
-    """Writes the shards of a split that do not exist yet, and returns the records of all."""
-    records: dict[int, ShardRecord] = {}
+) -> dict[str, list[ShardRecord]]:
+    """Writes the shards that do not exist yet, and returns the records of all, by split."""
+    records: dict[Shard, ShardRecord] = {}
 
-    def missing() -> Iterator[tuple[tuple[int, int], Batch]]:
-        shards = _shards(batches(pieces, min(BATCH, shard_characters // 8)), shard_characters)
-        for number, group in itertools.groupby(shards, key=lambda shard: shard[0]):
-            record = whole_shard(folder(number))
+    def missing() -> Iterator[tuple[tuple[Shard, int], Batch]]:
+        shards = _shards(text, shard_characters)
+        for shard, group in itertools.groupby(shards, key=lambda entry: entry[0]):
+            record = whole_shard(folder(*shard))
             digests = []
             for _, batch in group:
                 if record is None:
-                    yield (number, _size(batch)), batch
+                    yield (shard, _size(batch)), batch
                 else:
                     digests.append(text_digest(batch))
                     on_text(_size(batch))
             if record is not None:
                 if joined_digest(digests) != record.text_sha256:
                     raise UserError(
-                        f"{folder(number)} was prepared from another text; choose another folder."
+                        f"{folder(*shard)} was prepared from another text; choose another folder."
                     )
-                records[number] = record
+                records[shard] = record
 
     results = ordered_map(make_tokenizer, missing(), workers)
-    for number, group in itertools.groupby(results, key=lambda result: result[0][0]):
+    for shard, group in itertools.groupby(results, key=lambda result: result[0][0]):
         parts = []
         for (_, size), part in group:
             parts.append(part)
             on_text(size)
-        records[number] = write_shard(folder(number), parts)
-    return [records[number] for number in sorted(records)]
+        records[shard] = write_shard(folder(*shard), parts)
+    splits: dict[str, list[ShardRecord]] = {}
+    for split, number in sorted(records):
+        splits.setdefault(split, []).append(records[split, number])
+    return splits
 
 
-def _shards(found: Iterable[Batch], shard_characters: int) -> Iterator[tuple[int, Batch]]:
-    """Yields each batch with the number of its shard."""
-    shard = characters = 0
-    for batch in found:
-        yield shard, batch
-        characters += _size(batch)
-        if characters >= shard_characters:
-            shard, characters = shard + 1, 0
+def _shards(text: TextSource, shard_characters: int) -> Iterator[tuple[Shard, Batch]]:
+    """Yields each batch with its shard."""
+    for split, group in itertools.groupby(text.pieces_of_splits(), key=lambda entry: entry[0]):
+        number = characters = 0
+        pieces = (piece for _, piece in group)
+        for batch in batches(pieces, min(BATCH, shard_characters // 8)):
+            yield (split, number), batch
+            characters += _size(batch)
+            if characters >= shard_characters:
+                number, characters = number + 1, 0
 
 
 def _size(batch: Batch) -> int:

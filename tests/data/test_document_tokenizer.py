@@ -1,10 +1,18 @@
 """Documents in pieces have the tokens and the length of the whole documents."""
 
+import itertools
+
 import numpy as np
 import pytest
 import sentencepiece
 
-from primer_tf.data.document_tokenizer import DocumentTokenizer, batches, tokenize
+from primer_tf.data.document_tokenizer import (
+    DocumentTokenizer,
+    batches,
+    count_words,
+    joined,
+    tokenize,
+)
 from primer_tf.data.text_length import TextLength
 from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.data.vocabulary_sample import vocabulary_sample
@@ -45,6 +53,21 @@ def test_the_digest_tells_texts_apart(vocabulary):
     tokenizer = DocumentTokenizer(vocabulary)
     texts = [["ab", "c"], ["a", "bc"], ["abc"], ["ab", "d"]]
     assert len({tokenizer(pieces(text)).digest for text in texts}) == 4
+
+
+WORDS = ["", " ", "a", " a  b\x1cc\td\n", "a\u2003b\u0085c", "\xa0", "one two", *SENTENCES]
+
+
+@pytest.mark.parametrize("size", [2, 3, 100])
+def test_words(monkeypatch, size):
+    """Documents that are cut anywhere, and together, have the words of the whole."""
+    monkeypatch.setattr(text_files, "PIECE", size)
+    for texts in ([text] for text in WORDS), itertools.permutations(WORDS[:7], 3):
+        for documents in texts:
+            found = pieces(documents)
+            expected = sum(len(document.split()) for document in documents)
+            assert count_words(found, joined(found)) == expected
+            assert expected == sum(count_words([p], joined([p])) for p in found)
 
 
 def test_batches():
