@@ -1,10 +1,10 @@
 """Text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of files (`.txt`,
-`.json`, `.jsonl`, `.jsonl.gz`, `.parquet`; see `primer_tf.tasks.text_files`), folders and globs. A
-folder stands for all such files in it but `.json`, at any depth, except hidden ones. A path of an
-existing file or folder is never read as a glob. With the prefix `lm:`, as in `lm:demo`, the text is
-cut into chunks as by T5's `lm` objective.
+A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of files, folders
+and globs. The module text_files says what documents `.txt`, `.json`, `.jsonl`, `.jsonl.gz` and
+`.parquet` files hold. A folder stands for all such files in it but `.json`, at any depth, except
+hidden ones. A path of an existing file or folder is never read as a glob. With the prefix `lm:`, as
+in `lm:demo`, the text is cut into chunks as by T5's `lm` objective.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class TextSource:
     def __init__(self, source: str, validation_source: str | None = None) -> None:
         self.name = source
         self.source = source.removeprefix(LM)
-        self.validation = validation_source and TextSource(validation_source)
+        self.validation = None if validation_source is None else TextSource(validation_source)
         self._files = None if has_splits(source) else TextFiles(self.source)
 
     def pieces(self, split: str) -> Iterator[Piece]:

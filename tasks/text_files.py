@@ -14,10 +14,10 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from primer_tf.errors import UserError, errors_of
 from primer_tf.installation import install_command
@@ -191,10 +191,9 @@ def read_file(path: Path) -> Iterator[Piece]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     """Opens a file of UTF-8, with or without a byte order mark."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:
-            yield file  # type: ignore[misc]
+        with _open(path, "rt", "utf-8-sig") as file:
+            yield file
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text: byte {_undecodable(path)} cannot be decoded; convert the "
@@ -204,11 +203,15 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         raise UserError(f"{path} is damaged, or no gzip file; write it again.") from error
 
 
+def _open(path: Path, mode: str, encoding: str | None = None) -> Any:
+    opener: Callable[..., Any] = gzip.open if path.name.lower().endswith(".gz") else open
+    return opener(path, mode, encoding=encoding)
+
+
 def _undecodable(path: Path) -> int:
     """Returns the place of the first byte in a file that is not UTF-8."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
     decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
-    with opener(path, "rb") as file:
+    with _open(path, "rb") as file:
         while True:
             block = file.read(PIECE)
             before = len(decoder.getstate()[0])  # the bytes of a character that is not complete

@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> None:
             f"{split}: {len(shards):,} tokens, {shards.text.num_bytes:,} bytes, "
             f"{shards.text.num_words:,} words, shards: {len(shards.records)}"
         )
-    print(f"Train on it with: primer train --data {arguments.output}")
+    print(f"Train on it: primer train --preset PRESET --data {arguments.output} --output RUN")
 
 
 @contextmanager

@@ -91,14 +91,12 @@ class DocumentTokenizer:
         )
 
     def _ids(self, pieces: Sequence["Piece"]) -> Iterator[np.ndarray]:
-        # SentencePiece adds a space before a text, which replaces the one at which a piece starts.
-        texts = [p.text if p.first or p.text[:1] != " " else p.text[1:] for p in pieces]
-        rows = self._processor.encode(texts, return_type="numpy", num_threads=1)
-        for piece, ids in zip(pieces, rows, strict=True):
-            if piece.first or piece.text[:1] == " ":
-                yield ids
-            else:
-                yield self._without_prefix.encode(piece.text, return_type="numpy")
+        texts = [_with_prefix(piece) for piece in pieces]
+        rows = self._processor.encode([t or "" for t in texts], return_type="numpy", num_threads=1)
+        for piece, text, ids in zip(pieces, texts, rows, strict=True):
+            if text is None:
+                ids = self._without_prefix.encode(piece.text, return_type="numpy")
+            yield ids
 
     @cached_property
     def _without_prefix(self) -> sentencepiece.SentencePieceProcessor:
@@ -108,6 +106,16 @@ class DocumentTokenizer:
         model = sentencepiece_model_pb2.ModelProto.FromString(self.vocabulary)
         model.normalizer_spec.add_dummy_prefix = False
         return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+
+
+def _with_prefix(piece: "Piece") -> str | None:
+    """Returns what SentencePiece, which adds a space before a text, is to be given for a piece.
+
+    `None` means that no space may be added.
+    """
+    if piece.first:
+        return piece.text
+    return piece.text[1:] if piece.text[:1] == " " else None
 
 
 def tokenize(pieces: Iterable["Piece"], vocabulary: bytes) -> tuple[np.ndarray, TextLength]:
