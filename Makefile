@@ -55,7 +55,7 @@ parity: $(VENV)/.test ## Compare the engines on every published gin file
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine
-	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts export serving score engines startup drop_in; do \
+	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts export serving score engines startup drop_in prepare; do \
 	  $(BIN)/python -m benchmarks.$$benchmark --rounds $(ROUNDS) || exit 1; \
 	done
 

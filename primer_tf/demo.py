@@ -9,7 +9,7 @@ from pathlib import Path
 import keras_hub
 
 from primer_tf.export import export_saved_model
-from primer_tf.tasks.text import load_split
+from primer_tf.tasks.text import TextSource
 from primer_tf.training.callbacks.learning_curve import draw_learning_curve
 from primer_tf.training.config import RunConfig
 from primer_tf.training.run import train
@@ -42,7 +42,7 @@ def run_demo(output: StrPath, steps: int) -> None:
     resume = (output / "run.json").exists()
     model, evaluation, history = train(config, output, resume=resume)
 
-    validation = "".join(load_split("demo", "validation")).encode("utf-8")
+    validation = "".join(TextSource("demo").documents("validation")).encode("utf-8")
     xz = 8 * len(lzma.compress(validation, preset=9)) / len(validation)
     picture = output / "learning_curve.png"
     draw_learning_curve(history.rows, picture, reference=("xz -9", xz))

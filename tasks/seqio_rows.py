@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,11 +40,13 @@ def token_rows(name: str, split: str, sequence_length: int, vocabulary: bytes) -
         return _rows(_with_vocabulary(provider, vocabulary), split, sequence_length)
 
 
-def lm_rows(documents: Sequence[str], sequence_length: int, vocabulary: bytes) -> list[np.ndarray]:
+def lm_rows(
+    documents: Callable[[], Iterable[str]], sequence_length: int, vocabulary: bytes
+) -> list[np.ndarray]:
     """Returns documents as rows of token ids, cut by T5's `lm` objective.
 
     Args:
-        documents: List of strings.
+        documents: A function that returns the documents.
         sequence_length: Maximum number of tokens in a row.
         vocabulary: The serialized SentencePiece model to tokenize with.
 
@@ -58,7 +60,7 @@ def lm_rows(documents: Sequence[str], sequence_length: int, vocabulary: bytes) -
         from primer_tf.tasks.seqio_tasks import documents_source, lm_task
         from primer_tf.tasks.vocabulary import vocabulary_of
 
-        source = documents_source(lambda split: documents)
+        source = documents_source(lambda split: documents())
         task = lm_task("documents", source, vocabulary=vocabulary_of(vocabulary))
         return _rows(task, "train", sequence_length)
 

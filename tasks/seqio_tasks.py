@@ -13,7 +13,7 @@ Importing this module registers them, except under names that are already regist
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import gin
 import seqio
@@ -22,8 +22,8 @@ from t5.data import preprocessors
 from t5.evaluation import metrics
 
 from primer_tf.errors import UserError
-from primer_tf.tasks import text
 from primer_tf.tasks.prepared_tfds import PreparedTfds
+from primer_tf.tasks.text import TextSource
 from primer_tf.tasks.vocabulary import ConfiguredVocabulary
 
 # T5 takes a random chunk of this many tokens from a longer document.
@@ -92,21 +92,26 @@ def text_files(train: str | None = None, validation: str | None = None) -> tuple
 
 def _local_source():
     def documents(split):
-        train, validation = text_files()
-        return text.load_split(train, split, validation)
+        source = TextSource(*text_files())
+        source.characters(split)  # reads all files, so that what is wrong with one shows at once
+        return source.documents(split)
 
     return documents_source(documents)
 
 
-def documents_source(documents: Callable[[str], Sequence[str]]) -> seqio.FunctionDataSource:
+def documents_source(documents: Callable[[str], Iterable[str]]) -> seqio.FunctionDataSource:
     """Returns a data source of documents.
 
     Args:
-      documents: A function from the name of a split to a list of strings.
+      documents: A function from the name of a split to strings, which are read as a stream.
     """
 
     def dataset(split, shuffle_files=False, seed=None):
-        data = tf.data.Dataset.from_tensor_slices({"text": documents(split)})
+        documents(split)  # raises the errors of the user's files as they are
+        data = tf.data.Dataset.from_generator(
+            lambda: ({"text": document} for document in documents(split)),
+            output_signature={"text": tf.TensorSpec((), tf.string)},
+        )
         return data.shuffle(1000, seed=seed) if shuffle_files else data
 
     return seqio.FunctionDataSource(dataset, splits=("train", "validation"))
@@ -131,7 +136,7 @@ _TASKS = (
     lm_task("text_autoregressive_language_modeling", _local_source()),
     lm_task(
         "demo_autoregressive_language_modeling",
-        documents_source(functools.partial(text.load_split, "demo")),
+        documents_source(lambda split: TextSource("demo").documents(split)),
     ),
 )
 

@@ -1,68 +1,138 @@
-"""Plain text as training data: files, the demo text, and the documents of SeqIO or TFDS.
+"""Text as training data: files, the demo text, and the documents of SeqIO or TFDS.
 
-A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of text files,
-folders and globs. A folder stands for all `.txt` and `.jsonl` files in it, at any depth, except
+A source is a string: `demo`, `seqio:TASK`, `tfds:NAME`, or a comma-separated list of files, folders
+and globs. The module text_files says what documents `.txt`, `.json`, `.jsonl`, `.jsonl.gz` and
+`.parquet` files hold. A folder stands for all such files in it but `.json`, at any depth, except
 hidden ones. A path of an existing file or folder is never read as a glob. With the prefix `lm:`, as
 in `lm:demo`, the text is cut into chunks as by T5's `lm` objective.
-
-A file is one document, with two exceptions. Each line of a `.jsonl` file is a JSON object with a
-document under the key `text`. A `.json` file has such lines, too, or one object, or an array of
-objects. Suffixes may be in upper or lower case.
 """
 
-import glob
-import json
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from functools import cached_property
 
 from primer_tf.errors import UserError, errors_of
 from primer_tf.installation import install_command
 from primer_tf.tasks import kjv
+from primer_tf.tasks.text_files import Piece, TextFiles, cut_string
 
-# The share of a text without a validation split that is held out from its end.
+# The share of a text without a validation split that is held out from its end, and the largest
+# number of characters: more would take long to evaluate, and say no more.
 HELD_OUT = 0.05
+MOST_HELD_OUT = 10_000_000
 
 # The prefix of a source that is to be cut into chunks as T5 does.
 LM = "lm:"
 
-# The suffixes of the files that a folder stands for.
-IN_FOLDERS = (".txt", ".jsonl")
-
 TEXT_KEYS = ("text", "book_text", "targets")
 
 
-def load_split(source: str, split: str, validation_source: str | None = None) -> list[str]:
-    """Returns the documents of a split.
+class TextSource:
+    """The documents of a source, as streams: no more than a piece of a document is in memory.
 
     Args:
         source: A source as described above.
-        split: Name of the split, `"train"` or `"validation"`, or for files also `"all"`.
         validation_source: A separate source for the validation split: all of its files, or its
-            split `"validation"`. By default the last 5% of the characters of files are held out.
-
-    Returns:
-        List of strings, none empty.
+            split `"validation"`. By default the last 5% of the characters of files are held out, at
+            most 10 million.
 
     Raises:
-        UserError: If a file does not exist, is empty or is not UTF-8, or the demo text is not
-            installed.
+        UserError: A file does not exist. While documents are read: a file is damaged, empty or not
+            UTF-8, or the demo text or the packages of T5 are not installed.
+
+    Example:
+
+    >>> from primer_tf.tasks.text import TextSource
+    >>> with open("text.txt", "w") as file:
+    ...     _ = file.write("In the beginning God created the heaven.")
+    >>> list(TextSource("text.txt").documents("validation"))
+    ['n.']
     """
-    if split == "validation" and validation_source is not None:
-        source = validation_source
-    source = source.removeprefix(LM)
-    if source == "demo":
-        try:
-            return [text for _, text in kjv.split(split)]
-        except ModuleNotFoundError as error:
-            raise UserError(str(error)) from error
-    kind, _, name = source.partition(":")
-    if kind in ("seqio", "tfds"):
+
+    def __init__(self, source: str, validation_source: str | None = None) -> None:
+        self.name = source
+        self.source = source.removeprefix(LM)
+        self.validation = None if validation_source is None else TextSource(validation_source)
+        self._files = None if has_splits(source) else TextFiles(self.source)
+
+    def pieces(self, split: str) -> Iterator[Piece]:
+        """Yields the documents of a split in pieces.
+
+        Args:
+            split: Name of the split, `"train"` or `"validation"`, or for files also `"all"`.
+        """
+        if split == "validation" and self.validation:
+            yield from self.validation.pieces(self.validation.whole)
+        elif self._files is not None:
+            for _, piece in self._files.pieces(self._ranges[split]):
+                yield piece
+        else:
+            for document in self._named_documents(split):
+                yield from cut_string(document)
+
+    def pieces_of_splits(self) -> Iterator[tuple[str, Piece]]:
+        """Yields the names of both splits with their pieces; files are read once for both."""
+        splits = ("train", "validation")
+        if self._files is not None and not self.validation:
+            ranges = (self._ranges[split] for split in splits)
+            for number, piece in self._files.pieces(*ranges):
+                yield splits[number], piece
+            return
+        for split in splits:
+            for piece in self.pieces(split):
+                yield split, piece
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Yields the documents of a split; each has to fit into memory.
+
+        Args:
+            split: As in `pieces`.
+        """
+        parts: list[str] = []
+        for piece in self.pieces(split):
+            parts.append(piece.text)
+            if piece.last:
+                yield "".join(parts)
+                parts = []
+
+    def characters(self, split: str) -> int | None:
+        """Returns the number of characters of a split, or `None` if the source does not know it.
+
+        All files are read once, so what is wrong with one of them shows here.
+
+        Args:
+            split: As in `pieces`.
+        """
+        if split == "validation" and self.validation:
+            return self.validation.characters(self.validation.whole)
+        if self._files is None:
+            return None
+        start, stop = self._ranges[split]
+        return stop - start
+
+    @property
+    def whole(self) -> str:
+        """The split to evaluate on: `"all"` of files, else `"validation"`."""
+        return "all" if self._files else "validation"
+
+    @cached_property
+    def _ranges(self) -> dict[str, tuple[int, int]]:
+        """The range of characters of each split."""
+        assert self._files is not None
+        total = sum(self._files.lengths)
+        keep = total
+        if not self.validation:
+            keep -= max(1, min(int(total * HELD_OUT), MOST_HELD_OUT))
+        return {"train": (0, keep), "validation": (keep, total), "all": (0, total)}
+
+    def _named_documents(self, split: str) -> Iterator[str]:
+        if self.source == "demo":
+            try:
+                books = kjv.split(split)
+            except ModuleNotFoundError as error:
+                raise UserError(str(error)) from error
+            return (text for _, text in books)
+        kind, _, name = self.source.partition(":")
         return read_dataset(kind, name, split)
-    if validation_source is not None or split == "all":
-        return read_files(source)
-    train, validation = hold_out(read_files(source))
-    return train if split == "train" else validation
 
 
 def has_splits(source: str) -> bool:
@@ -71,140 +141,8 @@ def has_splits(source: str) -> bool:
     return source == "demo" or source.partition(":")[0] in ("seqio", "tfds")
 
 
-def read_files(patterns: str) -> list[str]:
-    """Returns the documents of a comma-separated list of files, folders and globs."""
-    documents = [document for path in find_files(patterns) for document in read_file(path)]
-    if not documents:
-        shown = patterns if len(patterns) <= 200 else f"{patterns[:200]}..."
-        raise UserError(f"No text in {shown}: every file is empty.")
-    return documents
-
-
-def find_files(patterns: str) -> list[Path]:
-    """Returns the files of a comma-separated list of files, folders and globs, each file once.
-
-    A comma may also be part of a name: parts are joined until they name something.
-    """
-    paths: dict[Path, None] = {}
-    parts = patterns.split(",")
-    while parts:
-        for end in range(1, len(parts) + 1):
-            name = ",".join(parts[:end])
-            found = _matches(name)
-            if found:
-                break
-        else:
-            if glob.has_magic(parts[0]):
-                raise UserError(f"No data file matches {parts[0]}.")
-            raise UserError(f"No such data file: {parts[0] or repr('')}.")
-        files = [file for path in found for file in _files_of(path)]
-        if not files:
-            raise UserError(f"There are no {' or '.join(IN_FOLDERS)} files in the folder {name}.")
-        paths.update(dict.fromkeys(files))
-        parts = parts[end:]
-    return list(paths)
-
-
-def _matches(name: str) -> list[Path]:
-    """Returns the file or folder of this name, or else those that match the name as a glob."""
-    names = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
-    return [Path(match) for match in names if os.path.isfile(match) or os.path.isdir(match)]
-
-
-def _files_of(path: Path) -> Iterator[Path]:
-    """Yields a file itself, or the text files of a folder; links to other folders are not followed.
-
-    Raises:
-        OSError: A folder cannot be read.
-    """
-    if path.is_file():
-        yield path
-        return
-    for folder, folders, names in os.walk(path, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(IN_FOLDERS) and not name.startswith("."):
-                yield Path(folder, name)
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def read_file(path: Path) -> list[str]:
-    """Returns the documents of one file, without blank ones."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text: byte {error.start} cannot be decoded; convert the file."
-        ) from error
-    suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        documents = _json_lines(path, text)
-    elif suffix == ".json":
-        documents = _json_documents(path, text)
-    else:
-        documents = [text]
-    return [document for document in documents if document.strip()]
-
-
-def _json_documents(path: Path, text: str) -> list[str]:
-    """Returns the documents of a `.json` file: an array of objects, an object, or one a line."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return _json_lines(path, text)
-    if not isinstance(value, list):
-        return [_document(value, str(path))]
-    return [_document(entry, f"{path}, entry {n},") for n, entry in enumerate(value, start=1)]
-
-
-def _json_lines(path: Path, text: str) -> list[str]:
-    documents = []
-    # Not `splitlines`: JSON strings may contain Unicode's other line separators.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            where = f"{path}, line {number},"
-            try:
-                documents.append(_document(json.loads(line), where))
-            except (ValueError, RecursionError) as error:
-                if isinstance(error, UserError):
-                    raise
-                documents.append(_document(None, where))
-    return documents
-
-
-def _document(value: object, where: str) -> str:
-    """Returns the text of a parsed JSON object; error messages start with `where`."""
-    text = value.get("text") if isinstance(value, dict) else None
-    if not isinstance(text, str):
-        raise UserError(f"{where} is not a JSON object with a string as 'text'.")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"{where} has a text that is not Unicode: {ascii(text[error.start])} is half of a "
-            "character; write the file again as UTF-8."
-        ) from error
-    return text
-
-
-def hold_out(documents: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits documents into train and validation, and the document at the boundary in two."""
-    total = sum(map(len, documents))
-    keep = total - max(1, int(total * HELD_OUT))
-    train: list[str] = []
-    validation: list[str] = []
-    for document in documents:
-        train.append(document[: max(keep, 0)])
-        validation.append(document[max(keep, 0) :])
-        keep -= len(document)
-    return [d for d in train if d], [d for d in validation if d]
-
-
-def read_dataset(kind: str, name: str, split: str) -> list[str]:
-    """Returns the documents of a SeqIO task (`kind="seqio"`) or a prepared TFDS dataset."""
+def read_dataset(kind: str, name: str, split: str) -> Iterator[str]:
+    """Yields the documents of a SeqIO task (`kind="seqio"`) or a prepared TFDS dataset."""
     try:
         if kind == "seqio":
             import seqio
@@ -224,4 +162,5 @@ def read_dataset(kind: str, name: str, split: str) -> list[str]:
         key = next((key for key in TEXT_KEYS if key in dataset.element_spec), None)
         if key is None:
             raise UserError(f"{kind}:{name} has no text under any of {', '.join(TEXT_KEYS)}.")
-        return [example[key].decode("utf-8") for example in dataset.as_numpy_iterator()]
+        for example in dataset.as_numpy_iterator():
+            yield example[key].decode("utf-8")

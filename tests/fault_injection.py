@@ -54,6 +54,15 @@ def kill_in_the_middle_of(name, count, die):
     np.savez = half
 
 
+def killed_worker():
+    """Returns a function that ends its process with SIGKILL."""
+    return _killed
+
+
+def _killed(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def run_and_kill(event, name, count, arguments):
     """Runs the command with `arguments` until that moment."""
     from primer_tf.cli import main

@@ -62,10 +62,13 @@ def learn(family, primer, seed, model, batch_size, length, steps, interval, docu
     from primer_tf.data.token_chunks import TokenChunks
     from primer_tf.data.vocabulary import train_vocabulary
     from primer_tf.models import PrimerTokenizer
-    from primer_tf.tasks.text import load_split
+    from primer_tf.tasks.text import TextSource
 
     def run():
-        texts = {split: load_split("demo", split)[:documents] for split in ("train", "validation")}
+        texts = {
+            split: list(itertools.islice(TextSource("demo").documents(split), documents))
+            for split in ("train", "validation")
+        }
         tokenizer = PrimerTokenizer(train_vocabulary(texts["train"], model["vocabulary_size"]))
         data = {
             split: TokenChunks.from_documents(documents, tokenizer, length)

@@ -20,6 +20,7 @@ from primer_tf.cli import (
     generate,
     models,
     plan,
+    prepare,
     serve,
     train,
     vocab,
@@ -28,7 +29,7 @@ from primer_tf.cli.errors import check_text, explain
 from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
-COMMANDS = (models, vocab, plan, train, convert, evaluate, generate, export, serve, demo)
+COMMANDS = (models, vocab, prepare, plan, train, convert, evaluate, generate, export, serve, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

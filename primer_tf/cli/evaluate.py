@@ -61,18 +61,20 @@ def run(arguments: Namespace) -> None:
 
 def run_text(arguments: Namespace) -> None:
     """Prints how well the preset predicts a text."""
-    from primer_tf.data.load_chunks import load_chunks
+    from primer_tf.data.load_chunks import check_source, load_chunks
+    from primer_tf.data.prepared_data import is_prepared
     from primer_tf.evaluation.evaluator import Evaluator
-    from primer_tf.tasks.text import has_splits, load_split
+    from primer_tf.tasks.text import has_splits
 
     source = arguments.data
-    split = arguments.split or ("validation" if has_splits(source) else "all")
-    documents = load_split(source, split)
+    check_source(source)
+    splits = has_splits(source) or is_prepared(source)
+    split = arguments.split or ("validation" if splits else "all")
     model = load(arguments.preset)
     preprocessor = model.preprocessor
     assert preprocessor is not None  # `load` checks it
     length = preprocessor.sequence_length
-    chunks, text = load_chunks(source, split, documents, preprocessor.tokenizer, length)
+    chunks, text = load_chunks(source, split, preprocessor.tokenizer, length)
     evaluation = Evaluator(model, chunks, text, arguments.batch_size)()
     part = "the whole text" if split == "all" else f"the {split} split"
     if arguments.json:

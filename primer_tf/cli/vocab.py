@@ -19,9 +19,10 @@ def run(arguments: Namespace) -> None:
     options.check_field(arguments, "vocabulary_size", option="size")
 
     from primer_tf.data.vocabulary import train_vocabulary
+    from primer_tf.data.vocabulary_sample import vocabulary_sample
     from primer_tf.files import atomic_write
-    from primer_tf.tasks.text import load_split
+    from primer_tf.tasks.text import TextSource
 
-    documents = load_split(arguments.data, "train")
+    documents = vocabulary_sample(TextSource(arguments.data).pieces("train"))
     atomic_write(arguments.output, train_vocabulary(documents, arguments.size))
     print(f"Wrote {arguments.output}.")

@@ -22,6 +22,9 @@ class TextLength:
     num_bytes: int
     num_words: int
 
+    def __add__(self, other: "TextLength") -> "TextLength":
+        return TextLength(self.num_bytes + other.num_bytes, self.num_words + other.num_words)
+
     @classmethod
     def of(cls, documents: Iterable[str]) -> "TextLength":
         """Returns the length of some documents.

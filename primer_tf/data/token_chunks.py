@@ -1,11 +1,16 @@
 """Packed training data: documents in one row of tokens, cut at the sequence length."""
 
+import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from primer_tf.data.document_tokenizer import tokenize
 from primer_tf.errors import UserError
+from primer_tf.tasks.text_files import cut_string
 
 # The id of T5's pad piece, which occurs in no text.
 PAD = 0
@@ -23,10 +28,11 @@ class TokenChunks:
 
     A chunk is the targets of an example. The inputs are the start token and the same tokens shifted
     right by one. The training batches depend on the seed and the step alone, so a run that
-    continues at any step sees the batches that it would have seen.
+    continues at any step sees the batches that it would have seen, on any number of hosts.
 
     Args:
-        tokens: `[N]` integers.
+        tokens: `[N]` integers: an array, or another sequence whose slices are arrays, such as
+            `TokenShards`, which stays on disk.
         sequence_length: Number of tokens in a chunk, `T`.
         start_token_id: First input token of every chunk. Defaults to 0.
 
@@ -43,10 +49,8 @@ class TokenChunks:
     ([[0, 3, 4, 5]], [[3, 4, 5, 6]])
     """
 
-    def __init__(
-        self, tokens: np.typing.ArrayLike, sequence_length: int, start_token_id: int = 0
-    ) -> None:
-        self.tokens = np.asarray(tokens)
+    def __init__(self, tokens: Any, sequence_length: int, start_token_id: int = 0) -> None:
+        self.tokens = np.asarray(tokens) if isinstance(tokens, (list, tuple)) else tokens
         self.sequence_length = sequence_length
         self.start_token_id = start_token_id
         self.num_chunks = len(self.tokens) // sequence_length
@@ -67,12 +71,9 @@ class TokenChunks:
         Returns:
             `TokenChunks`.
         """
-        rows = tokenizer(list(documents))
-        rows = rows.to_list() if hasattr(rows, "to_list") else rows
-        end = tokenizer.end_token_id
-        tokens = [np.asarray([*row, end], dtype=np.int32) for row in rows]
-        row = np.concatenate(tokens) if tokens else np.empty(0, np.int32)
-        return cls(row, sequence_length, tokenizer.start_token_id)
+        pieces = (piece for document in documents for piece in cut_string(document))
+        tokens, _ = tokenize(pieces, tokenizer.proto)
+        return cls(tokens, sequence_length, tokenizer.start_token_id)
 
     @classmethod
     def from_rows(
@@ -93,10 +94,19 @@ class TokenChunks:
             target[: len(row)] = row
         return cls(padded.reshape(-1), sequence_length, start_token_id)
 
-    @property
+    @cached_property
     def num_tokens(self) -> int:
         """The number of tokens, without padding."""
-        return int(np.count_nonzero(self.tokens != PAD))
+        if isinstance(self.tokens, np.ndarray):
+            return int(np.count_nonzero(self.tokens != PAD))
+        return self.tokens.num_tokens
+
+    @cached_property
+    def sha256(self) -> str:
+        """A digest of all tokens."""
+        if isinstance(self.tokens, np.ndarray):
+            return hashlib.sha256(self.tokens.tobytes()).hexdigest()
+        return self.tokens.sha256
 
     def check_length(self) -> None:
         """Raises `UserError` unless there is a full chunk to train on."""
@@ -106,34 +116,45 @@ class TokenChunks:
                 f"sequence of {self.sequence_length}; give more text or a smaller sequence length."
             )
 
-    def training_batches(self, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Batch]:
+    def __len__(self) -> int:
+        """Returns the number of full chunks."""
+        return self.num_chunks
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns the targets of a chunk, `[T]`."""
+        return self.tokens[index * self.sequence_length : (index + 1) * self.sequence_length]
+
+    def training_batches(
+        self, batch_size: int, seed: int, start_step: int = 0, host: int = 0, num_hosts: int = 1
+    ) -> Iterator[Batch]:
         """Yields batches without end. Each epoch takes all full chunks in another random order.
 
         Args:
-            batch_size: Number of chunks in a batch.
+            batch_size: Number of chunks in a batch of all hosts together.
             seed: Seed of the order of the chunks.
             start_step: Step of the first batch. Defaults to 0.
+            host: Number of the host whose rows of each batch are wanted. Defaults to 0.
+            num_hosts: Number of hosts, which divides `batch_size`. Defaults to 1.
 
         Yields:
             `(inputs, targets, weights)`: a dict of `"token_ids"` and `"padding_mask"`, and the
-            targets and weights, all `[B, T]`.
+            targets and weights, all `[B / num_hosts, T]`.
 
         Raises:
             UserError: The text does not fill a chunk.
         """
+        import grain  # Imported here, because it imports JAX if that is installed.
+
         self.check_length()
-        step, epoch, order = start_step, -1, np.empty(0, int)
-        while True:
-            # At once: if there is too little memory for it, that shows here.
-            targets = np.empty((batch_size, self.sequence_length), self.tokens.dtype)
-            for row, index in enumerate(range(step * batch_size, (step + 1) * batch_size)):
-                if index // self.num_chunks != epoch:
-                    epoch = index // self.num_chunks
-                    order = np.random.default_rng((seed, epoch)).permutation(self.num_chunks)
-                start = order[index % self.num_chunks] * self.sequence_length
-                targets[row] = self.tokens[start : start + self.sequence_length]
-            yield self._example(targets)
-            step += 1
+        rows = batch_size // num_hosts
+        np.empty((rows, self.sequence_length), np.int32)  # Too little memory for it shows at once.
+        # Without a number of epochs, grain counts batches of one chunk beyond 63 bits.
+        chunks = grain.MapDataset.source(self).seed(seed).shuffle().repeat(2**52 // len(self) + 1)
+        batches = chunks.batch(rows).map(self._example)
+        # The rows of all hosts in a step are next to each other.
+        own = batches[start_step * num_hosts + host :: num_hosts]
+        # By index: iterators of grain read ahead in many threads, which small batches do not need.
+        return (own[step] for step in itertools.count())
 
     def evaluation_steps(self, batch_size: int) -> int:
         """Returns the number of evaluation batches of `batch_size` chunks."""
@@ -148,13 +169,12 @@ class TokenChunks:
         Yields:
             `(inputs, targets, weights)`, as `training_batches` does.
         """
-        length = self.sequence_length
-        rows = self.evaluation_steps(batch_size) * batch_size
-        padded = np.full(rows * length, PAD, np.int32)
-        padded[: len(self.tokens)] = self.tokens
-        targets = padded.reshape(rows, length)
-        for start in range(0, rows, batch_size):
-            yield self._example(targets[start : start + batch_size])
+        size = batch_size * self.sequence_length
+        for step in range(self.evaluation_steps(batch_size)):
+            targets = np.full(size, PAD, np.int32)
+            tokens = self.tokens[step * size : (step + 1) * size]
+            targets[: len(tokens)] = tokens
+            yield self._example(targets.reshape(batch_size, self.sequence_length))
 
     def _example(self, targets: np.ndarray) -> Batch:
         inputs = np.empty_like(targets)

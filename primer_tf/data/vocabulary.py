@@ -85,7 +85,17 @@ def train_vocabulary(documents: Iterable[str], size: int = 8000) -> bytes:
             raise UserError(
                 f"Cannot train a vocabulary of {size} pieces on this text: {reason}"
             ) from error
-    return model.getvalue()
+    return _without_paths(model.getvalue())
+
+
+def _without_paths(model: bytes) -> bytes:
+    """Returns a model that does not name the temporary files it was made with."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    for spec in (proto.normalizer_spec, proto.denormalizer_spec):
+        spec.ClearField("normalization_rule_tsv")
+    return proto.SerializeToString(deterministic=True)
 
 
 def _rule(source: str, target: str) -> str:

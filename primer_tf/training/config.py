@@ -90,8 +90,8 @@ class RunConfig:
 
     preset: str = option("name of a preset, or a preset directory or run to train on")
     data: str = option(
-        "demo; .txt, .json or .jsonl files, folders or globs; seqio:TASK; tfds:NAME; or lm:DATA, "
-        "cut into chunks as T5 cuts it"
+        "demo; .txt, .json, .jsonl, .jsonl.gz or .parquet files, folders or globs; seqio:TASK; "
+        "tfds:NAME; or lm:DATA, cut into chunks as T5 cuts it; or a folder of primer prepare"
     )
     architecture: Config | None = None
     validation_data: str | None = option("as --data; by default held out from it", None)

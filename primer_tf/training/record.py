@@ -88,7 +88,7 @@ def write_record(
     defaults: dict[str, Any],
     output: StrPath,
     vocabulary: bytes,
-    tokens: bytes,
+    tokens_sha256: str,
     resume: bool,
 ) -> None:
     """Writes the record of a run.
@@ -98,7 +98,7 @@ def write_record(
         defaults: Their defaults, at which a run is whose record does not have the setting.
         output: The folder of the run.
         vocabulary: The SentencePiece model of the run.
-        tokens: The training text as token ids, of which the record keeps a digest.
+        tokens_sha256: A digest of the training text as token ids.
         resume: Whether the folder holds a record with which the new one must agree.
 
     Raises:
@@ -108,7 +108,7 @@ def write_record(
     record = {
         **settings,
         "vocabulary_sha256": hashlib.sha256(vocabulary).hexdigest(),
-        "tokens_sha256": hashlib.sha256(tokens).hexdigest(),
+        "tokens_sha256": tokens_sha256,
     }
     if resume:
         before = {**defaults, **_read(output)}

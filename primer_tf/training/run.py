@@ -10,8 +10,10 @@ from pathlib import Path
 
 import keras
 
-from primer_tf.data.load_chunks import load_chunks
+from primer_tf.data.load_chunks import check_source, load_chunks
+from primer_tf.data.prepared_data import PreparedData, is_prepared
 from primer_tf.data.vocabulary import read_vocabulary, train_vocabulary
+from primer_tf.data.vocabulary_sample import vocabulary_sample
 from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
 from primer_tf.files import atomic_write, sole_writer
@@ -30,7 +32,7 @@ from primer_tf.optimizers import make_optimizer, make_schedule
 from primer_tf.optimizers.averaged_weights import averaged_weights, start_averages, use_averages
 from primer_tf.optimizers.make_optimizer import LEARNING_RATES
 from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
-from primer_tf.tasks.text import load_split
+from primer_tf.tasks.text import TextSource
 from primer_tf.training import restarts
 from primer_tf.training.callbacks.csv_history import CSVHistory
 from primer_tf.training.callbacks.learning_curve import LearningCurve
@@ -100,37 +102,28 @@ def train(
         )
     if config.architecture is None:
         check_preset(config.preset)
-    documents = load_split(config.data, "train", config.validation_data)
-    held_out = load_split(config.data, "validation", config.validation_data)
+    check_source(config.data, config.validation_data)
     with sole_writer(output):
-        return _train(config, output, resume, documents, held_out, report)
+        return _train(config, output, resume, report)
 
 
 def _train(
     config: RunConfig,
     output: Path,
     resume: bool,
-    documents: list[str],
-    held_out: list[str],
     report: Callable[[str], object],
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
     schedule = _schedule(config)
     keras.utils.set_random_seed(config.seed)
-    proto = _vocabulary(config, output, documents, resume)
+    proto = _vocabulary(config, output, resume)
     tokenizer = PrimerTokenizer(proto)
     model = _model(config, tokenizer)
-    length, validation_data = config.sequence_length, config.validation_data or config.data
-    chunks, _ = load_chunks(config.data, "train", documents, tokenizer, length)
+    data = (tokenizer, config.sequence_length, config.validation_data)
+    chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
-    validation, text = load_chunks(validation_data, "validation", held_out, tokenizer, length)
-    write_record(
-        dataclasses.asdict(config),
-        RunConfig.defaults(),
-        output,
-        proto,
-        chunks.tokens.tobytes(),
-        resume,
-    )
+    validation, text = load_chunks(config.data, "validation", *data)
+    settings = dataclasses.asdict(config)
+    write_record(settings, RunConfig.defaults(), output, proto, chunks.sha256, resume)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
     trained = PrimerCausalLM(model.backbone)
@@ -241,17 +234,25 @@ def _summary(output: Path, history: CSVHistory) -> Iterator[str]:
     yield f"TensorBoard: tensorboard --logdir {shlex.quote(str(output / TENSORBOARD))}"
 
 
-def _vocabulary(config: RunConfig, output: Path, documents: list[str], resume: bool) -> bytes:
+def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
     """Returns the SentencePiece model of the run, trained if none was given."""
     own = output / VOCABULARY
     given = None if config.vocabulary is None else read_vocabulary(config.vocabulary)
+    prepared = PreparedData(config.data) if is_prepared(config.data) else None
+    if prepared is not None and given is not None:
+        prepared.check_vocabulary(given, str(config.vocabulary))
     if resume:
         proto = read_vocabulary(own)
     elif (Path(config.preset) / "tokenizer.json").exists():
         with preset_errors(config.preset):
             proto = PrimerTokenizer.from_preset(config.preset).proto
+    elif prepared is not None:
+        proto = prepared.vocabulary
+    elif given is not None:
+        proto = given
     else:
-        proto = given or train_vocabulary(documents, config.vocabulary_size)
+        pieces = TextSource(config.data, config.validation_data).pieces("train")
+        proto = train_vocabulary(vocabulary_sample(pieces), config.vocabulary_size)
     if given not in (None, proto):
         owner = "this run was started with" if resume else f"{config.preset} was trained with"
         raise UserError(

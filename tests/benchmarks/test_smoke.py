@@ -13,7 +13,10 @@ from benchmarks.worker import Work, cost
 from primer_tf.gin_config.presets import preset_arguments
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"]
+NAMES = [
+    *("train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"),
+    "prepare",
+]
 
 
 def run(benchmark, output):
@@ -117,6 +120,16 @@ def test_memory_parts(tmp_path):
         *parts, resident = row.values()
         assert sum(parts) == pytest.approx(resident, rel=0.05)
     assert 0 < loss["table"] < loss["other tensors at the peak"]
+
+
+@pytest.mark.slow  # prepares and trains
+def test_large_corpus(tmp_path):
+    arguments = ["--gigabytes", "0.05", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.large_corpus", *arguments]
+    printed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    results = json.loads((tmp_path / "large_corpus.json").read_text())
+    assert 0.1 < results["prepare"]["peak_rss_gb"] < 1 and "GB resident" in printed.stdout
+    assert 0.3 < results["train"]["peak_rss_gb"] < 2
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from primer_tf.cli import main
 from tests.readme import GUIDES, README, code_blocks, commands, substitute
 
+COMMANDS = {"models", "vocab", "train", "evaluate", "prepare", "generate", "export"}
 MAKEFILE = README.parent / "Makefile"
 
 
@@ -47,7 +48,7 @@ def test_command_line(settings, tmp_path, capsys):
         assert program == "primer"
         assert main([name, *arguments]) == 0
         printed[name] = printed.get(name, "") + capsys.readouterr().out
-    assert set(printed) == {"models", "vocab", "train", "evaluate", "generate", "export"}
+    assert set(printed) == COMMANDS
     assert "35,371,264" in printed["models"]
     assert Path("vocabulary.model").is_file()
     assert "step 2/2  validation loss" in printed["train"] and "Resuming at" in printed["train"]

@@ -87,7 +87,7 @@ def test_both_engines_continue_one_training(tmp_path, tf1_process):
     model = PrimerCausalLM.from_preset(str(tmp_path / "preset"))
     source = f"seqio:{DEMO['MIXTURE_NAME']}"
     tokenizer = model.preprocessor.tokenizer
-    chunks, text = load_chunks(source, "validation", [], tokenizer, LENGTH)
+    chunks, text = load_chunks(source, "validation", tokenizer, LENGTH)
     chunks = type(chunks)(chunks.tokens[: 100 * 8 * LENGTH], LENGTH)  # perplexity_eval's batches
     evaluation = Evaluator(model, chunks, text, 8)()
     assert evaluation.perplexity == pytest.approx(expected, rel=1e-3)

@@ -167,7 +167,7 @@ def test_published_commands(folder, tfds_folder, prepared_data, tmp_path):
     assert main(["convert", "mesh-to-keras", str(tmp_path / "m"), preset]) == 0
     model = PrimerCausalLM.from_preset(preset)
     tokenizer = model.preprocessor.tokenizer
-    chunks, text = load_chunks(f"seqio:{TASK}", "validation", [], tokenizer, 32)
+    chunks, text = load_chunks(f"seqio:{TASK}", "validation", tokenizer, 32)
     evaluation = Evaluator(model, chunks, text, 4)()
     assert evaluation.perplexity == pytest.approx(perplexity, rel=1e-3)
 

@@ -106,7 +106,15 @@ def test_metadata(installed_wheel, tmp_path):
     assert described["license_expression"] == "Apache-2.0"
     assert described["author"] == "The primer_tf authors"
     assert described["description"].startswith("# primer_tf")
-    assert set(described["provides_extra"]) == {"demo", "dev", "eval", "jax", "serve", "t5"}
+    assert set(described["provides_extra"]) == {
+        "demo",
+        "dev",
+        "eval",
+        "jax",
+        "parquet",
+        "serve",
+        "t5",
+    }
 
 
 def check(printed, package, outer):

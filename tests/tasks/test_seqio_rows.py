@@ -1,17 +1,23 @@
 """Rows of T5's `lm` objective equal documents that the test tokenizes, joins and cuts itself."""
 
 import hashlib
+import itertools
 import json
 
 import numpy as np
 import pytest
 
+from primer_tf.data import TokenChunks
+from primer_tf.data.document_tokenizer import DocumentTokenizer
+from primer_tf.data.lm_rows import LmRows
 from primer_tf.data.load_chunks import load_chunks
+from primer_tf.data.prepare import prepare
 from primer_tf.data.vocabulary import train_vocabulary
 from primer_tf.errors import UserError
 from primer_tf.models import PrimerTokenizer
 from primer_tf.tasks import kjv
-from primer_tf.tasks.text import load_split
+from primer_tf.tasks.text import TextSource
+from primer_tf.tasks.text_files import Piece
 from tests.sample_text import SENTENCES
 
 LENGTH = 16
@@ -51,8 +57,7 @@ def row_set(tokens):
 
 
 def chunks(source, split, vocabulary):
-    documents, tokenizer = load_split(source, split), PrimerTokenizer(vocabulary)
-    return load_chunks(source, split, documents, tokenizer, LENGTH)[0].tokens
+    return load_chunks(source, split, PrimerTokenizer(vocabulary), LENGTH)[0].tokens
 
 
 def test_each_vocabulary_gives_its_own_rows(monkeypatch, vocabulary, another_vocabulary, text_file):
@@ -62,7 +67,7 @@ def test_each_vocabulary_gives_its_own_rows(monkeypatch, vocabulary, another_voc
     monkeypatch.setattr(kjv, "split", lambda name: [(name, text) for text in SENTENCES])
     before = gin.config_str()
     for source in (f"seqio:{DEMO}", f"lm:{text_file}", "lm:demo"):
-        documents = load_split(source, "validation")
+        documents = list(TextSource(source).documents("validation"))
         for model in (vocabulary, another_vocabulary, vocabulary):
             np.testing.assert_array_equal(
                 chunks(source, "validation", model), expected(documents, model)
@@ -102,10 +107,10 @@ def test_tasks_with_a_vocabulary_of_their_own(
         found = chunks(f"seqio:{name}", "train", vocabulary)
         np.testing.assert_array_equal(found, expected(SENTENCES, vocabulary))
         with pytest.raises(UserError, match=f"seqio:{name} has a vocabulary of its own"):
-            load_chunks(f"seqio:{name}", "train", [], PrimerTokenizer(another_vocabulary), LENGTH)
+            load_chunks(f"seqio:{name}", "train", PrimerTokenizer(another_vocabulary), LENGTH)
     add("of_bytes", registry.ByteVocabulary())
     with pytest.raises(UserError, match="seqio:of_bytes has a vocabulary of its own"):
-        load_chunks("seqio:of_bytes", "train", [], PrimerTokenizer(vocabulary), LENGTH)
+        load_chunks("seqio:of_bytes", "train", PrimerTokenizer(vocabulary), LENGTH)
 
 
 def test_mixtures(registry, vocabulary, another_vocabulary):
@@ -117,10 +122,41 @@ def test_mixtures(registry, vocabulary, another_vocabulary):
         registry.TaskRegistry.add_provider(name, lm_task(name, source))
     registry.MixtureRegistry.add("both", ["first", "second"], default_rate=1.0)
     for model in (vocabulary, another_vocabulary):
-        found, _ = load_chunks("seqio:both", "train", [], PrimerTokenizer(model), LENGTH)
+        found, _ = load_chunks("seqio:both", "train", PrimerTokenizer(model), LENGTH)
         rows = row_set(found.tokens)
         first, second = (row_set(expected(documents, model)) for documents in texts.values())
         assert rows & first and rows & second and rows <= first | second
+
+
+def test_prepared_tokens_in_rows(vocabulary):
+    """T5's own preprocessors, on documents that it neither samples nor groups."""
+    from primer_tf.tasks.seqio_rows import lm_rows
+
+    tokens = DocumentTokenizer(vocabulary, end_tokens=False)(list(map(Piece, SENTENCES))).tokens
+    for length in (2, LENGTH):
+        expected = lm_rows(lambda: SENTENCES, length, vocabulary)
+        rows = LmRows(tokens, length)
+        assert len(rows) == length * len(expected)
+        whole = rows[:].reshape(-1, length)
+        for found, row in zip(whole, expected, strict=True):
+            assert found[: len(row)].tolist() == row.tolist() and not found[len(row) :].any()
+        for start, stop in itertools.combinations(range(0, len(rows), 3), 2):
+            np.testing.assert_array_equal(rows[start:stop], whole.reshape(-1)[start:stop])
+        chunks = TokenChunks(rows, length)
+        assert chunks.num_tokens == sum(map(len, expected))
+    with pytest.raises(UserError, match="at least 2"):
+        LmRows(tokens, 1)
+
+
+def test_prepared_shards_in_rows(vocabulary, vocabulary_file, tmp_path):
+    path = tmp_path / "text.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in SENTENCES * 10))
+    prepare(TextSource(f"lm:{path}"), tmp_path / "tokens", vocabulary_file)
+    tokenizer = PrimerTokenizer(vocabulary)
+    for split in ("train", "validation"):
+        rows, _ = load_chunks(f"lm:{path}", split, tokenizer, LENGTH)
+        found, _ = load_chunks(str(tmp_path / "tokens"), split, tokenizer, LENGTH)
+        np.testing.assert_array_equal(found.tokens[:], rows.tokens)
 
 
 def test_gin_files_of_a_run_train_on_rows_cut_as_t5_cuts_them(
@@ -144,5 +180,6 @@ def test_gin_files_of_a_run_train_on_rows_cut_as_t5_cuts_them(
         arguments += ["--gin_param", f"{name} = {value!r}"]
     assert main(arguments) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    tokens = expected(load_split(str(text_file), "train"), vocabulary).astype(np.int32)
+    documents = list(TextSource(str(text_file)).documents("train"))
+    tokens = expected(documents, vocabulary).astype(np.int32)
     assert record["tokens_sha256"] == hashlib.sha256(tokens.tobytes()).hexdigest()

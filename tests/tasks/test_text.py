@@ -9,7 +9,8 @@ import pytest
 
 from primer_tf.cli import build_parser
 from primer_tf.errors import UserError
-from primer_tf.tasks.text import find_files, load_split
+from primer_tf.tasks.text import TextSource
+from primer_tf.tasks.text_files import find_files
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,7 @@ def corpus(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+SUFFIXES = ".txt, .jsonl, .jsonl.gz or .parquet"
 IN_CORPUS = [f"corpus/{name}" for name in ("a.txt", "b.JSONL", "deep/d.Txt", "deep/er/c.txt")]
 
 
@@ -36,7 +38,9 @@ def names(source):
 def test_a_folder_stands_for_its_texts_at_any_depth(tmp_path):
     assert names("corpus") == names("corpus/") == IN_CORPUS
     assert names(str(tmp_path / "corpus")) == [str(tmp_path / name) for name in IN_CORPUS]
-    assert load_split("corpus", "train", "corpus/a.txt")[:1] == ["a.txt"]
+    documents = TextSource("corpus", "corpus/a.txt").documents
+    assert list(documents("train")) == ["a.txt", "x", "deep/d.Txt", "deep/er/c.txt"]
+    assert list(documents("validation")) == ["a.txt"]
 
 
 def test_a_folder_inside_itself():
@@ -87,8 +91,8 @@ def test_brackets_in_a_name_are_no_glob():
         ("none.txt", "No such data file: none.txt."),
         ("corpus,none", "No such data file: none."),
         ("corpus/*.pdf", "No data file matches corpus/*.pdf."),
-        ("empty", "There are no .txt or .jsonl files in the folder empty."),
-        ("corpus,empty/folder", "There are no .txt or .jsonl files in the folder empty/folder."),
+        ("empty", f"There are no {SUFFIXES} files in the folder empty."),
+        ("corpus,empty/folder", f"There are no {SUFFIXES} files in the folder empty/folder."),
         ("", "No such data file: ''."),
         ("corpus,", "No such data file: ''."),
     ],
@@ -104,5 +108,5 @@ def test_thousands_of_empty_files_are_one_short_line():
     for number in range(300):
         Path(f"many/{number}.txt").touch()
     with pytest.raises(UserError, match="every file is empty") as error:
-        load_split(",".join(names("many")), "train")
+        TextSource(",".join(names("many"))).characters("train")
     assert len(str(error.value)) < 300
