@@ -81,6 +81,7 @@ setup(
     package_data={
         "primer_tf": ["py.typed"],
         "primer_tf.serving": ["page.html"],
+        "primer_tf.studies": ["report.html"],
         **{package: ["*.gin"] for package in GIN_PACKAGES},
     },
 )
