@@ -1,4 +1,4 @@
-"""Compute-optimal scaling: `l = a c^-k` for each architecture, and what Primer saves."""
+"""Compute-optimal scaling: `l = a c^-k` for each architecture, and what one saves over another."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,10 @@ from primer_tf.errors import UserError
 from primer_tf.studies.estimate import Estimate, log_t_interval, t_interval
 from primer_tf.studies.scaling_surface import ScalingSurface
 
-# Points of the frontier through which a power law is drawn.
-FRONTIER = 33
+# Losses at which the frontiers of architectures are compared.
+NUM_LOSSES = 33
+# An infinite compute, in samples of the bootstrap.
+LARGEST_LOG = 250.0
 
 
 @dataclass(frozen=True)
@@ -21,44 +23,39 @@ class PowerLaw:
 
     Attributes:
         k: The exponent.
-        coefficients: `[1 + R, 2]`: the logarithm of the loss in the middle of the range of compute
-            and `k`, of the fit and of each bootstrap sample.
-        middle: The logarithm of the compute in the middle of the range.
-        freedom: Degrees of freedom of the intervals.
+        a: The factor, for compute in FLOPs.
+        deviation: Standard error of `k`.
+        freedom: Degrees of freedom of the interval.
     """
 
     k: Estimate
-    coefficients: np.ndarray
-    middle: float
+    a: float
+    deviation: float
     freedom: float
 
-    @property
-    def a(self) -> float:
-        """The factor `a`, for compute in FLOPs."""
-        height, k = self.coefficients[0]
-        return math.exp(height + k * self.middle)
 
-    @property
-    def deviation(self) -> float:
-        """Standard error of `k`."""
-        return float(self.coefficients[1:, 1].std())
-
-
-def power_law(surface: ScalingSurface, compute: tuple[float, float]) -> PowerLaw:
-    """Returns the power law of a frontier over a range of compute.
+def power_law(surface: ScalingSurface, losses: np.ndarray) -> PowerLaw:
+    """Returns the power law of a frontier over a range of losses.
 
     Args:
         surface: The fitted surface.
-        compute: The least and the most compute, in FLOPs.
+        losses: `[K]` falling losses.
     """
-    log_compute = np.linspace(*np.log(compute), FRONTIER)
-    middle = log_compute.mean()
-    x = log_compute - middle
-    heights = surface.log_frontier(log_compute)
-    k = -(heights @ x) / (x @ x)
-    coefficients = np.stack([heights.mean(axis=1), k], axis=1)
-    estimate = t_interval(k[0], k[1:].std(), surface.freedom)
-    return PowerLaw(estimate, coefficients, float(middle), surface.freedom)
+    log_losses, log_compute = np.log(losses), _log_compute(surface, losses)
+    k = -1 / _slopes(log_losses, log_compute)
+    deviation = float(k[1:].std())
+    a = math.exp(log_losses.mean() + k[0] * log_compute[0].mean())
+    return PowerLaw(t_interval(k[0], deviation, surface.freedom), a, deviation, surface.freedom)
+
+
+def _log_compute(surface, losses):
+    return np.minimum(surface.log_compute_for(losses), LARGEST_LOG)
+
+
+def _slopes(x, y):
+    """Returns the slopes of least-squares lines through the rows of `y`, `[R, K]`, over `x`."""
+    centred = x - x.mean()
+    return (y @ centred) / (centred @ centred)
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,9 @@ class Savings:
     """How much less compute a model needs than the baseline for the same loss.
 
     Attributes:
-        constant: The factor `b`, if both exponents are the same (Primer, section 4.3).
-        at: The factor at some compute of the baseline, by FLOPs, each model with its own exponent.
+        constant: The factor `b`: the mean over the losses, in logarithms. It is all there is to say
+            if the exponents are the same (Primer, section 4.3).
+        at: The factor at the least, the middle and the most compute of the baseline, by its FLOPs.
         growth: Exponent with which the factor grows with the baseline's compute; 0 if the exponents
             are the same.
     """
@@ -79,14 +77,17 @@ class Savings:
 
 @dataclass(frozen=True)
 class ScalingLaws:
-    """The power laws of several architectures over the same range of compute.
+    """The power laws of several architectures over the losses that all of them reach.
+
+    They are compared at the same losses, not at the same compute: frontiers bend, so a frontier
+    that is shifted by a constant factor has another slope at the same compute.
 
     Attributes:
-        compute: The range that all have points in, in FLOPs.
+        compute: The range of the baseline's compute for these losses, in FLOPs.
         laws: The `PowerLaw` of each architecture.
         k: The common exponent.
-        equality: p-value of a test whether the exponents are the same. A small one says that they
-            are not, so that no single factor `b` describes the savings.
+        equality: p-value of a test whether the exponents are the same, `None` for one architecture.
+            A small one says that no single factor `b` describes the savings.
         savings: The `Savings` of each architecture but the baseline.
     """
 
@@ -108,54 +109,51 @@ def scaling_laws(surfaces: Mapping[str, ScalingSurface], baseline: str) -> Scali
         `ScalingLaws`.
 
     Raises:
-        UserError: The architectures have no range of compute in common.
+        UserError: The architectures reach no losses in common.
     """
-    ranges = [surface.compute_range for surface in surfaces.values()]
-    compute = max(low for low, _ in ranges), min(high for _, high in ranges)
-    if compute[0] >= compute[1]:
-        raise UserError(f"{', '.join(surfaces)} have no range of compute in common.")
-    laws = {name: power_law(surface, compute) for name, surface in surfaces.items()}
+    losses = _common_losses(surfaces)
+    laws = {name: power_law(surface, losses) for name, surface in surfaces.items()}
     freedom = min(law.freedom for law in laws.values())
-    deviations = np.array([max(law.deviation, 1e-12) for law in laws.values()])
-    weights = deviations**-2 / (deviations**-2).sum()
+    precisions = np.array([max(law.deviation, 1e-12) for law in laws.values()]) ** -2
     exponents = np.array([law.k.value for law in laws.values()])
-    common = float(weights @ exponents)
-    k = t_interval(common, (deviations**-2).sum() ** -0.5, freedom)
+    common = float(precisions @ exponents / precisions.sum())
     equality = None
     if len(laws) > 1:  # Cochran's Q, with the F distribution because deviations are estimates.
-        q = (((exponents - common) / deviations) ** 2).sum() / (len(laws) - 1)
+        q = precisions @ (exponents - common) ** 2 / (len(laws) - 1)
         equality = float(stats.f.sf(q, len(laws) - 1, freedom))
-    base = laws[baseline]
+    base = _log_compute(surfaces[baseline], losses)
     savings = {
-        name: _savings(base, law, compute, _common_exponents(laws, weights), freedom)
-        for name, law in laws.items()
+        name: _savings(base, _log_compute(surface, losses), freedom)
+        for name, surface in surfaces.items()
         if name != baseline
     }
+    compute = math.exp(base[0, 0]), math.exp(base[0, -1])
+    k = t_interval(common, precisions.sum() ** -0.5, freedom)
     return ScalingLaws(compute, laws, k, equality, savings)
 
 
-def _common_exponents(laws, weights):
-    """Returns `[1 + R]`: the common exponent of the fits and of each sample."""
-    replicates = min(len(law.coefficients) for law in laws.values())
-    exponents = [law.coefficients[:replicates, 1] for law in laws.values()]
-    return weights @ np.stack(exponents)
+def _common_losses(surfaces):
+    """Returns falling losses that all frontiers reach within the compute of their points."""
+    ends = [s.log_frontier(np.log(s.compute_range))[0] for s in surfaces.values()]
+    highest, lowest = min(start for start, _ in ends), max(end for _, end in ends)
+    if lowest >= highest:
+        raise UserError(
+            f"{', '.join(surfaces)} reach no losses in common; train them on similar budgets."
+        )
+    return np.exp(np.linspace(highest, lowest, NUM_LOSSES))
 
 
-def _savings(base, law, compute, common, freedom):
-    heights, exponents = (
-        np.stack([each.coefficients[: len(common), i] for each in (base, law)]) for i in (0, 1)
-    )
-    constant = (heights[0] - heights[1]) / common
-    low, high = np.log(compute)
-    at = {}
-    for log_compute in (low, (low + high) / 2, high):
-        # The compute at which the model has the loss of the baseline.
-        x = log_compute - base.middle
-        own = (heights[1] - (heights[0] - exponents[0] * x)) / exponents[1]
-        at[math.exp(log_compute)] = _log_estimate(x - own, freedom)
-    growth = 1 - exponents[0] / exponents[1]
+def _savings(base, own, freedom):
+    """Returns the `Savings`, given both models' logarithms of compute, `[1 + R, K]`."""
+    replicates = min(len(base), len(own))
+    factors = base[:replicates] - own[:replicates]
+    growth = _slopes(base[0], factors)
+    at = {
+        math.exp(base[0, place]): _log_estimate(factors[:, place], freedom)
+        for place in (0, NUM_LOSSES // 2, NUM_LOSSES - 1)
+    }
     return Savings(
-        _log_estimate(constant, freedom),
+        _log_estimate(factors.mean(axis=1), freedom),
         at,
         t_interval(growth[0], growth[1:].std(), freedom),
     )
@@ -178,7 +176,7 @@ def compute_for(surface: ScalingSurface, loss: float) -> Estimate | None:
         An `Estimate`, whose upper end is infinite where some bootstrap samples never reach the
         loss; `None` if the fit itself does not.
     """
-    samples = surface.log_compute_for(loss)
+    samples = surface.log_compute_for(np.array([loss]))[:, 0]
     if not np.isfinite(samples[0]):
         return None
     low, high = np.quantile(samples[1:], (0.025, 0.975), method="nearest")

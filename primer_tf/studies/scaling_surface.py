@@ -158,22 +158,22 @@ class ScalingSurface:
         """Returns the logarithm of the best size at some compute, `[1 + R, K]`."""
         return self._frontier_terms(log_compute)[3] + self.center[0]
 
-    def log_compute_for(self, loss: float) -> np.ndarray:
-        """Returns the logarithm of the least compute for a loss.
+    def log_compute_for(self, losses: np.ndarray) -> np.ndarray:
+        """Returns the logarithm of the least compute for some losses, the inverse of the frontier.
 
         Args:
-            loss: A loss in nats per token.
+            losses: `[K]`, losses in nats per token.
 
         Returns:
-            `[1 + R]`: of the fit and of each sample. It is infinite where the loss is below the
+            `[1 + R, K]`: of the fit and of each sample. It is infinite where the loss is below the
             irreducible one.
         """
         e, a, b, _ = self._frontier_terms(np.zeros(1))
-        alpha, beta = np.exp(self.parameters[:, 2]), np.exp(self.parameters[:, 4])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            reducible = np.log(np.maximum(loss - np.exp(e[:, 0]), 0))
+        alpha, beta = np.exp(self.parameters[:, [2]]), np.exp(self.parameters[:, [4]])
+        with np.errstate(divide="ignore"):
+            reducible = np.log(np.maximum(losses - np.exp(e), 0))
         # Both terms fall as the same power of the compute.
-        return (np.logaddexp(a, b)[:, 0] - reducible) * (alpha + beta) / (alpha * beta)
+        return (np.logaddexp(a, b) - reducible) * (alpha + beta) / (alpha * beta)
 
     def leave_one_size_out(self) -> dict[float, float]:
         """Returns how well the other sizes predict each size.

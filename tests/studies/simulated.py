@@ -49,8 +49,9 @@ def points(generator, savings=1.0, noise=0.004, seeds=3):
 
 
 def true_exponent(compute, savings=1.0):
-    """The slope of the true frontier, found by trying sizes."""
-    log_compute = np.linspace(*np.log(compute), 33)
+    """The slope of the true frontier over its losses, found by trying sizes."""
+    log_compute = np.linspace(*np.log(compute), 301)
     sizes = np.geomspace(1e3, 1e11, 20001)
-    best = [loss(sizes, c / (6 * sizes), savings).min() for c in np.exp(log_compute)]
-    return -np.polyfit(log_compute, np.log(best), 1)[0]
+    best = np.log([loss(sizes, c / (6 * sizes), savings).min() for c in np.exp(log_compute)])
+    losses = np.linspace(best[0], best[-1], 301)
+    return -1 / np.polyfit(losses, np.interp(-losses, -best, log_compute), 1)[0]

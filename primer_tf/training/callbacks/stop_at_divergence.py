@@ -13,6 +13,10 @@ from primer_tf.training.checkpoints import Checkpoints
 LARGEST_LOSS = math.log(np.finfo("float32").max)
 
 
+class TrainingDiverged(UserError):
+    """A loss is not a number, or is so large that training has failed."""
+
+
 class StopAtDivergence(keras.callbacks.Callback):
     """Ends training when a loss is not finite, or when the perplexity overflows float32.
 
@@ -24,7 +28,7 @@ class StopAtDivergence(keras.callbacks.Callback):
         step: The number of steps done before. Defaults to 0.
 
     Raises:
-        UserError: At the step or the epoch where training has diverged.
+        TrainingDiverged: At the step or the epoch where training has diverged.
     """
 
     def __init__(self, checkpoints: Checkpoints, step: int = 0) -> None:
@@ -43,14 +47,14 @@ class StopAtDivergence(keras.callbacks.Callback):
         self.check_validation(logs["validation_loss"])
 
     def check_validation(self, loss: float) -> None:
-        """Raises `UserError` if `loss` is not a number, or so large that training has diverged."""
+        """Raises `TrainingDiverged` if `loss` is not a number or is far too large."""
         if not loss <= LARGEST_LOSS:
             raise self._diverged("validation loss", loss)
 
-    def _diverged(self, what: str, loss: float) -> UserError:
+    def _diverged(self, what: str, loss: float) -> TrainingDiverged:
         good = [saved for saved in self.checkpoints.steps() if saved < self.step]
         kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint exists yet"
-        return UserError(
+        return TrainingDiverged(
             f"Training has diverged: the {what} is {loss:.6g} at step {self.step}; {kept}. Start "
             "again in another folder with a smaller learning_rate_scale, or with ramp_up_steps."
         )

@@ -1,0 +1,367 @@
+"""What a study is made of: models, a text, seeds, and the training runs that follow from them."""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from primer_tf.errors import UserError, errors_of, first_line
+from primer_tf.files import atomic_write
+from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
+from primer_tf.gin_config.presets import preset_arguments
+from primer_tf.models.cost import ModelCost, model_cost
+from primer_tf.studies.text_source import resolve_source
+from primer_tf.training.config import RunConfig
+from primer_tf.types import Config, StrPath
+
+FILE = "study.json"
+KINDS = ("compare", "ablate", "scale")
+UNITS = ("steps", "flops", "seconds")
+# Fields of `RunConfig` that a study decides for each run.
+OWN_FIELDS = {"preset", "architecture", "steps", "seed", "vocabulary", "learning_rate_scale"}
+LEAST_STEPS = 2
+# Channels of a head in a grid of sizes.
+HEAD_DIM = 32
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a study.
+
+    Attributes:
+        model: Name of the model.
+        size: Name of its size, or `""` in a study of one size.
+        steps: Training steps.
+        seed: Seed of the weights and of the order of the batches.
+        learning_rate_scale: Factor on the learning rate.
+        tuning: Whether the run only serves to choose `learning_rate_scale`.
+    """
+
+    model: str
+    size: str
+    steps: int
+    seed: int
+    learning_rate_scale: float = 1.0
+    tuning: bool = False
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is also that of its files."""
+        parts = [self.model, self.size, f"{self.steps} steps"]
+        if self.tuning:
+            parts.append(f"rate {self.learning_rate_scale:g}")
+        parts.append(f"seed {self.seed}")
+        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A set of training runs that answer a question; kept as `study.json` in its folder.
+
+    All runs of a seed see the same batches. The vocabulary is trained once for the whole study.
+
+    Args:
+        title: What the report calls the study.
+        kind: `"compare"`, `"ablate"` or `"scale"`, which decides what the report shows.
+        models: Dict from name to arguments of `PrimerBackbone`, with `preset`, the name of a preset
+            whose arguments they change.
+        baseline: The model that the others are compared with.
+        training: Fields of `RunConfig` that all runs have, such as `data`.
+        budget: Dict of `unit`, one of `"steps"`, `"flops"` and `"seconds"`, and `amount`: how long
+            every model trains.
+        seeds: The seeds.
+        learning_rate_scales: What each model's learning rate is chosen from, with a seed that is
+            not one of `seeds`. Defaults to no choice.
+        sizes: Dict from name to arguments of `PrimerBackbone`, for `"scale"`. Defaults to the
+            models' own size.
+        lengths: Shares of the budget after which a run's loss is a point of the scaling law.
+            Defaults to the whole budget alone.
+        separate_lengths: Whether each length is a run of its own, as it must be if the learning
+            rate decays towards the end of a run. Defaults to `False`.
+
+    Raises:
+        UserError: A value is wrong.
+    """
+
+    title: str
+    kind: str
+    models: Mapping[str, Config]
+    baseline: str
+    training: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    learning_rate_scales: tuple[float, ...] = ()
+    sizes: Mapping[str, Config] = field(default_factory=dict)
+    lengths: tuple[float, ...] = (1.0,)
+    separate_lengths: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without training."""
+        for name in ("seeds", "learning_rate_scales", "lengths"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.kind not in KINDS:
+            raise UserError(f"kind must be one of {', '.join(KINDS)}; received {self.kind!r}.")
+        if self.baseline not in self.models:
+            raise UserError(
+                f"The baseline {self.baseline!r} is none of the models {', '.join(self.models)}."
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds must be different integers; received {list(self.seeds)}.")
+        if not self.lengths or not all(0 < share <= 1 for share in self.lengths):
+            raise UserError("lengths must be shares of the budget, above 0 and at most 1.")
+        if self.kind == "scale" and not self.sizes:
+            raise UserError("A study of scaling needs sizes.")
+        if set(self.budget) != {"unit", "amount"} or self.budget["unit"] not in UNITS:
+            raise UserError(f"budget must have an amount and a unit: {', '.join(UNITS)}.")
+        if unknown := set(self.training) - {f.name for f in dataclasses.fields(RunConfig)}:
+            raise UserError(f"Unknown training options: {', '.join(sorted(unknown))}.")
+        if owned := set(self.training) & OWN_FIELDS:
+            raise UserError(f"A study decides {', '.join(sorted(owned))} itself; leave them out.")
+        for model in self.models:
+            for size in self.sizes or [""]:
+                self.cost(model, size)
+
+    def architecture(self, model: str, size: str = "") -> Config:
+        """Returns the arguments of a model's `PrimerBackbone`.
+
+        Args:
+            model: Name of the model.
+            size: Name of the size. Defaults to the model's own.
+        """
+        changes = {**self.models[model], **self.sizes.get(size, {})}
+        arguments = {**preset_arguments(changes.pop("preset")), **changes}
+        if arguments["gated"] and "intermediate_dim" in self.sizes.get(size, {}):
+            # As the presets do, to offset the third matrix.
+            arguments["intermediate_dim"] = gated_width(arguments["intermediate_dim"])
+        return arguments
+
+    def cost(self, model: str, size: str = "") -> ModelCost:
+        """Returns the `ModelCost` of a model; see `architecture` for the arguments."""
+        length = self.base_config.sequence_length
+        with errors_of(f"describe the model {model!r}"):
+            arguments = self.architecture(model, size)
+            arguments["vocabulary_size"] = self.vocabulary_rows
+            arguments["gradient_checkpointing"] = self.base_config.gradient_checkpointing
+            return model_cost(arguments, length)
+
+    @property
+    def base_config(self) -> RunConfig:
+        """The `RunConfig` of all runs, before a run's own fields."""
+        return RunConfig(preset=self.baseline, **{"data": "demo", **self.training})
+
+    @property
+    def vocabulary_rows(self) -> int:
+        """Rows of the embedding."""
+        return padded_vocabulary_size(self.base_config.vocabulary_size + SENTINELS)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens in a batch."""
+        return self.base_config.batch_size * self.base_config.sequence_length
+
+    def flops_per_step(self, model: str, size: str = "") -> int:
+        """Returns the training FLOPs of a step; see `architecture` for the arguments."""
+        return self.tokens_per_step * self.cost(model, size).train_flops
+
+    def steps(self, model: str, size: str = "", seconds: float | None = None) -> int:
+        """Returns how many steps a model trains within the budget.
+
+        Args:
+            model: Name of the model.
+            size: Name of the size. Defaults to the model's own.
+            seconds: The measured seconds of a step, for a budget in seconds.
+
+        Raises:
+            UserError: The budget is too small.
+        """
+        amount, unit = self.budget["amount"], self.budget["unit"]
+        if unit == "flops":
+            amount = amount / self.flops_per_step(model, size)
+        elif unit == "seconds":
+            if seconds is None:
+                raise UserError("A budget in seconds needs the measured times of a step.")
+            amount = amount / seconds
+        steps = round(amount)
+        if steps < LEAST_STEPS:
+            raise UserError(
+                f"The budget {unit}:{self.budget['amount']:g} is {steps} steps of {model}; it must "
+                f"be at least {LEAST_STEPS} to compare anything."
+            )
+        return steps
+
+    def run_lengths(self, steps: int) -> list[int]:
+        """Returns the steps of each run of a model that may train `steps` steps, ascending."""
+        shares = sorted(self.lengths) if self.separate_lengths else [max(self.lengths)]
+        return sorted({max(LEAST_STEPS, round(share * steps)) for share in shares})
+
+    def point_steps(self, steps: int) -> list[int]:
+        """Returns the steps after which the loss is a point of the scaling law, ascending."""
+        return sorted({max(1, round(share * steps)) for share in self.lengths})
+
+    def tuning_runs(self, seconds: Mapping[str, float] | None = None) -> list[Run]:
+        """Returns the runs that choose each model's learning rate; see `runs`."""
+        seed = max(self.seeds) + 1
+        return [
+            Run(
+                model, size, max(self.run_lengths(self._steps(model, size, seconds))), seed, s, True
+            )
+            for size in self._ordered_sizes()
+            for model in self.models
+            for s in self.learning_rate_scales
+        ]
+
+    def runs(
+        self,
+        seconds: Mapping[str, float] | None = None,
+        scales: Mapping[tuple[str, str], float] | None = None,
+    ) -> list[Run]:
+        """Returns the runs, those first that a report can do least without.
+
+        All models with the first seed come before the second seed, and small sizes before large.
+
+        Args:
+            seconds: Dict from model to the measured seconds of a step, for a budget in seconds.
+            scales: Dict from model and size to the chosen factor on the learning rate. Defaults to
+                1 for all.
+        """
+        fixed = self.learning_rate_scales[0] if len(self.learning_rate_scales) == 1 else 1.0
+        return [
+            Run(model, size, steps, seed, (scales or {}).get((model, size), fixed))
+            for seed in self.seeds
+            for size in self._ordered_sizes()
+            for model in self.models
+            for steps in self.run_lengths(self._steps(model, size, seconds))
+        ]
+
+    def _steps(self, model: str, size: str, seconds: Mapping[str, float] | None) -> int:
+        return self.steps(model, size, (seconds or {}).get(model))
+
+    def _ordered_sizes(self) -> list[str]:
+        def flops(size: str) -> int:
+            return self.cost(self.baseline, size).train_flops
+
+        return sorted(self.sizes, key=flops) if self.sizes else [""]
+
+    def config(self, run: Run, vocabulary: StrPath) -> RunConfig:
+        """Returns the configuration of a run.
+
+        Args:
+            run: The run.
+            vocabulary: The SentencePiece model of the study.
+        """
+        steps = {} if "interval" in self.training else {"interval": default_interval(run.steps)}
+        architecture = self.architecture(run.model, run.size)
+        for name in ("dropout", "gradient_checkpointing"):
+            architecture.pop(name, None)
+        training = {"data": "demo", **self.training}
+        for name in ("data", "validation_data"):
+            if training.get(name):
+                training[name] = resolve_source(training[name])
+        return RunConfig(
+            **{
+                **training,
+                **steps,
+                "preset": run.name,
+                "architecture": architecture,
+                "vocabulary": str(vocabulary),
+                "steps": run.steps,
+                "seed": run.seed,
+                "learning_rate_scale": run.learning_rate_scale,
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the definition for JSON."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def shape(hidden_dim: int, num_layers: int) -> Config:
+    """Returns the arguments of `PrimerBackbone` for a size.
+
+    Args:
+        hidden_dim: `d_model`, a multiple of 32.
+        num_layers: Number of blocks.
+
+    Raises:
+        UserError: A size is impossible.
+    """
+    if hidden_dim < HEAD_DIM or hidden_dim % HEAD_DIM or num_layers < 1:
+        raise UserError(
+            f"A shape is d_model, a multiple of {HEAD_DIM}, and layers, as in 128x4; received "
+            f"{hidden_dim}x{num_layers}."
+        )
+    return {
+        "hidden_dim": hidden_dim,
+        "num_layers": num_layers,
+        "num_heads": hidden_dim // HEAD_DIM,
+        "head_dim": HEAD_DIM,
+        "intermediate_dim": 4 * hidden_dim,
+    }
+
+
+def gated_width(width: int) -> int:
+    """Returns the width of a gated feed-forward layer with as many weights as one of `width`."""
+    return max(1, round(width * 2 / 3 / 8)) * 8
+
+
+def default_interval(steps: int) -> int:
+    """Returns the steps between two evaluations: about 40 points on a curve."""
+    return max(1, math.ceil(steps / 40))
+
+
+def write_study(study: Study, output: StrPath) -> None:
+    """Keeps a study in its folder.
+
+    Args:
+        study: The study.
+        output: The folder. It may already hold the same study.
+
+    Raises:
+        UserError: The folder holds another study.
+    """
+    path = Path(output) / FILE
+    if path.exists():
+        before = read_study(output)
+        if before != study:
+            old, new = before.to_dict(), study.to_dict()
+            (name, *_) = [key for key in new if old[key] != new[key]]
+            raise UserError(
+                f"{output} holds another study: its {name} is {_short(old[name])}, not "
+                f"{_short(new[name])}; choose another folder."
+            )
+        return
+    atomic_write(path, json.dumps(study.to_dict(), indent=2) + "\n")
+
+
+def read_study(output: StrPath) -> Study:
+    """Returns the study of a folder.
+
+    Raises:
+        UserError: There is none, or its definition is damaged.
+    """
+    path = Path(output) / FILE
+    if not path.exists():
+        raise UserError(f"There is no study in {output}: {FILE} is missing.")
+    try:
+        return Study(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {first_line(error)}") from error
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
+    """Yields the runs of several studies: all those of first seeds come first."""
+    positions = {
+        folder: {seed: i for i, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
+        for folder, runs in studies.items()
+    }
+    every = [(folder, run) for folder, runs in studies.items() for run in runs]
+    yield from sorted(every, key=lambda item: positions[item[0]][item[1].seed])
