@@ -39,7 +39,7 @@ def _models(results: StudyResults) -> list[list[str]]:
     rows = [["model", "bits per byte", *(names[unit] for unit in units), "p"]]
     for model in results.models:
         factors = [str(model.speedups.get(unit, 1)) for unit in units]
-        p = p_text(model.p_value) if model.speedups else ""
+        p = p_text(model.p_value).removeprefix("= ") if model.speedups else ""
         rows.append([model.name, model.bits_per_byte.format(3), *factors, p])
     return rows
 

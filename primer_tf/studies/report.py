@@ -101,13 +101,13 @@ def summary(results: StudyResults) -> list[str]:
             else:
                 lines.append(
                     f"{model.name} reaches the final loss of {baseline} with {found.factor} times "
-                    f"less compute in FLOPs (p = {p_text(model.p_value)})."
+                    f"less compute in FLOPs (p {p_text(model.p_value)})."
                 )
     for name, saved in results.laws.savings.items() if results.laws else ():
         lines.append(
             f"At the best sizes {name} needs {saved.constant} times less compute than {baseline} "
             "for the same loss, if the exponents are the same "
-            f"(p = {p_text(results.laws.equality)})."
+            f"(p {p_text(results.laws.equality)})."
         )
     return lines
 
@@ -134,10 +134,12 @@ def _sections(folder, results, pictures, tables):
     if results.laws is not None:
         yield f"<p>{escape(_equality(results))}</p>"
     yield "<h2>Runs</h2>"
-    yield _table(_run_table(results))
+    done = f"{len(results.records)} of {len(results.runs)} runs are done"
+    yield f"<details><summary>{done}</summary>{_table(_run_table(results))}</details>"
     yield "<h2>How to repeat it</h2>"
     yield f"<pre>{escape(_commands(folder))}</pre>"
-    yield f"<pre>{escape(json.dumps(results.study.to_dict(), indent=2))}</pre>"
+    definition = escape(json.dumps(results.study.to_dict(), indent=2))
+    yield f"<details><summary>Definition, study.json</summary><pre>{definition}</pre></details>"
     yield "<h2>Environment</h2>"
     for title, table in _environments(results).items():
         yield f"<p>{title}</p>{_table(table)}"
@@ -149,7 +151,7 @@ def _equality(results: StudyResults) -> str:
     return (
         f"Over {laws.compute[0]:.2e} to {laws.compute[1]:.2e} FLOPs of "
         f"{results.study.baseline}, and at the same losses, the common exponent is "
-        f"{laws.k.format(4)}. That all exponents are the same has p = {p_text(laws.equality)}; if "
+        f"{laws.k.format(4)}. That all exponents are the same has p {p_text(laws.equality)}; if "
         "this is small, no single factor b describes the savings."
     )
 

@@ -255,7 +255,8 @@ class Study:
         """
         steps = {} if "interval" in self.training else {"interval": default_interval(run.steps)}
         architecture = self.architecture(run.model, run.size)
-        for name in ("dropout", "gradient_checkpointing"):
+        architecture["vocabulary_size"] = self.vocabulary_rows
+        for name in ("dropout", "gradient_checkpointing"):  # They are fields of their own.
             architecture.pop(name, None)
         training = {"data": "demo", **self.training}
         for name in ("data", "validation_data"):

@@ -17,10 +17,10 @@ POINT_COLUMNS = (
 
 
 def p_text(p: float | None) -> str:
-    """Returns a p-value as text."""
+    """Returns a p-value as text, such as `"= 0.0312"` or `"< 0.0001"`."""
     if p is None:
-        return "one seed"
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+        return "unknown with one seed"
+    return "< 0.0001" if p < 1e-4 else f"= {p:.4f}"
 
 
 def model_table(results: StudyResults) -> Table:
@@ -41,7 +41,7 @@ def model_table(results: StudyResults) -> Table:
         row += [m.loss.format(4), m.bits_per_byte.format(4)]
         is_baseline = m.name == results.study.baseline
         row += ["1" if is_baseline else str(m.speedups[unit]) for unit in units]
-        rows.append([*row, "" if is_baseline else p_text(m.p_value)])
+        rows.append([*row, "" if is_baseline else p_text(m.p_value).removeprefix("= ")])
     return rows
 
 
@@ -50,7 +50,7 @@ def ablation_table(results: StudyResults) -> Table:
     rows = [["modification", "model", "change of the loss", "times as fast, in FLOPs", "p"]]
     for effect in results.ablation:
         model = "vanilla" if effect.inserted else "Primer"
-        gain, p = str(effect.gain), p_text(effect.p_value)
+        gain, p = str(effect.gain), p_text(effect.p_value).removeprefix("= ")
         label = MODIFICATIONS[effect.modification].label
         rows.append([label, model, effect.difference.format(4), gain, p])
     return rows
