@@ -126,8 +126,9 @@ def draw_ablation(results: StudyResults) -> Figure:
             axes.plot(effect.gain.value, y, "o", color=color, label=label, markersize=4)
             label = None
             if effect.gain.known:
-                low, high = effect.gain.low, min(effect.gain.high, 100 * effect.gain.value)
-                axes.plot([low or 1e-2, high], [y, y], color=color, linewidth=1.2)
+                axes.plot([effect.gain.low, effect.gain.high], [y, y], color=color, linewidth=1.2)
+    values = [effect.gain.value for effect in results.ablation]
+    axes.set_xlim(min(*values, 1) / 1.5, max(*values, 1) * 1.5)  # Intervals may be endless.
     axes.set_yticks(range(len(names)), [MODIFICATIONS[name].label for name in names])
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=0.8)

@@ -51,14 +51,13 @@ class Speedup:
         return str(self.factor)
 
 
-def speedup_factor(
+def relative_speed(
     baseline: Curves, model: Curves, ratio_error: float = 0.0, seed: int = 0
-) -> Speedup:
-    """Returns how many times less compute a model needs than the baseline.
+) -> Estimate:
+    """Returns how many times less compute a model needs than the baseline for the same loss.
 
-    It is the compute with which the baseline reaches its own final loss, divided by the compute
-    with which the model reaches that loss (Primer, section 4.2), on the mean of the seeds' smoothed
-    curves.
+    The loss is the final one of whichever ends higher, so that both reach it, on the mean of the
+    seeds' smoothed curves.
 
     The interval is from a bootstrap over the seeds of both models: the points of one curve are not
     independent. Resampling `S` seeds understates the variance by `(S - 1) / S`, so it is corrected,
@@ -72,8 +71,57 @@ def speedup_factor(
         seed: Seed of the bootstrap. Defaults to 0.
 
     Returns:
-        A `Speedup`. With one seed of either model it has no interval. If the model reaches the loss
-        with all seeds but not with every sample of them, the interval starts at 0.
+        An `Estimate`, above 1 if the model learns faster. With one seed of either model it has no
+        interval.
+    """
+    means = baseline.mean(), model.mean()
+    factor = _log_factor(*means)
+    sizes = [len(curves.losses) for curves in (baseline, model)]
+    if min(sizes) < 2:
+        return Estimate(math.exp(factor))
+    generator = np.random.default_rng(seed)
+    variances = []
+    for resampled, size in enumerate(sizes):
+        # With few seeds many samples are the same.
+        samples = np.sort(generator.integers(size, size=(REPLICATES, size)), axis=1)
+        samples, counts = np.unique(samples, axis=0, return_counts=True)
+        if resampled == 0:
+            factors = [_log_factor(baseline.mean(sample), means[1]) for sample in samples]
+        else:
+            factors = [_log_factor(means[0], model.mean(sample)) for sample in samples]
+        mean = np.average(factors, weights=counts)
+        variance = np.average((factors - mean) ** 2, weights=counts)
+        variances.append(variance * size / (size - 1))
+    total = sum(variances)
+    terms = (variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True))
+    freedom = total**2 / sum(terms) if total else math.inf
+    return log_t_interval(factor, math.sqrt(total + ratio_error**2), freedom)
+
+
+def _log_factor(baseline: MonotoneCurve, model: MonotoneCurve) -> float:
+    target = max(baseline.final, model.final)
+    needed, own = (curve.compute_for(target) for curve in (baseline, model))
+    assert needed is not None and own is not None
+    return math.log(needed / own)
+
+
+def speedup_factor(
+    baseline: Curves, model: Curves, ratio_error: float = 0.0, seed: int = 0
+) -> Speedup:
+    """Returns the speedup factor of the Primer paper, section 4.2.
+
+    It is the compute with which the baseline reaches its own final loss, divided by the compute
+    with which the model reaches that loss. This is `relative_speed`, with the same intervals,
+    unless the model ends above the baseline's final loss.
+
+    Args:
+        baseline: Its `Curves`.
+        model: The `Curves` of the model, in the same unit of compute.
+        ratio_error: As for `relative_speed`. Defaults to 0.
+        seed: Seed of the bootstrap. Defaults to 0.
+
+    Returns:
+        A `Speedup`.
 
     Example:
 
@@ -86,65 +134,9 @@ def speedup_factor(
     2.00 (no interval)
     """
     whole = baseline.mean()
-    target = whole.final
-    needed = whole.compute_for(target)
+    needed = whole.compute_for(whole.final)
     assert needed is not None  # It reaches its own final loss.
     bound = needed / float(model.compute[-1])
-    reached = model.mean().compute_for(target)
-    if reached is None:
-        return Speedup(None, bound, target)
-    factor = math.log(needed / reached)
-    sizes = [len(curves.losses) for curves in (baseline, model)]
-    if min(sizes) < 2:
-        return Speedup(Estimate(math.exp(factor)), bound, target)
-
-    generator = np.random.default_rng(seed)
-    variances, missed = [], False
-    for resampled, size in enumerate(sizes):
-        factors = []
-        # With few seeds many samples are the same.
-        samples = np.sort(generator.integers(size, size=(REPLICATES, size)), axis=1)
-        for sample, count in zip(*np.unique(samples, axis=0, return_counts=True), strict=True):
-            reference = baseline.mean(sample) if resampled == 0 else whole
-            start = reference.compute_for(reference.final)
-            end = (model.mean(sample) if resampled else model.mean()).compute_for(reference.final)
-            if end is None:
-                missed = True
-            else:
-                factors += [math.log(start / end)] * count  # type: ignore[operator]
-        variances.append(np.var(factors) * size / (size - 1))
-    total = sum(variances)
-    if total == 0:
-        freedom = math.inf
-    else:
-        terms = (v**2 / (s - 1) for v, s in zip(variances, sizes, strict=True))
-        freedom = total**2 / sum(terms)
-    estimate = log_t_interval(factor, math.sqrt(total + ratio_error**2), freedom)
-    if missed:
-        estimate = Estimate(estimate.value, 0.0, estimate.high)
-    return Speedup(estimate, bound, target)
-
-
-def relative_speed(baseline: Curves, model: Curves, ratio_error: float = 0.0) -> Estimate:
-    """Returns how fast a model learns relative to a baseline, also if it learns more slowly.
-
-    Both are compared at the final loss of the one that ends higher, which both reach.
-
-    Args:
-        baseline: Its `Curves`.
-        model: The `Curves` of the model, in the same unit of compute.
-        ratio_error: As for `speedup_factor`. Defaults to 0.
-
-    Returns:
-        An `Estimate`, above 1 if the model learns faster.
-    """
-    factor = speedup_factor(baseline, model, ratio_error).factor
-    if factor is not None:
-        return factor
-    inverse = speedup_factor(model, baseline, ratio_error).factor
-    assert inverse is not None  # One of them ends at least as low as the other.
-    if not inverse.known:
-        return Estimate(1 / inverse.value)
-    low = 1 / inverse.high if inverse.high else 0.0
-    high = 1 / inverse.low if inverse.low else math.inf
-    return Estimate(1 / inverse.value, low, high)
+    reached = model.mean().final <= whole.final
+    factor = relative_speed(baseline, model, ratio_error, seed) if reached else None
+    return Speedup(factor, bound, whole.final)
