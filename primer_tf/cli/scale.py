@@ -47,8 +47,6 @@ def run(arguments: Namespace) -> None:
             "shapes must be given as 64x2,128x4 and lengths as 0.25,0.5,1; received "
             f"{arguments.shapes!r} and {arguments.lengths!r}."
         ) from error
-    # A learning rate that decays towards the end of a run makes each length a run of its own.
-    decays = any(value for name, value in vars(arguments).items() if "decay" in name)
     studies.run_study(
         arguments,
         "scale",
@@ -57,5 +55,4 @@ def run(arguments: Namespace) -> None:
         next(iter(models)),
         sizes=sizes,
         lengths=lengths,
-        separate_lengths=decays,
     )

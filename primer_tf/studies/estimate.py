@@ -72,5 +72,5 @@ def log_t_interval(log_value: float, deviation: float, freedom: float) -> Estima
         freedom: Degrees of freedom of the standard error.
     """
     log = t_interval(log_value, deviation, freedom)
-    low, high = (math.exp(np.clip(end, -700, 700)) for end in (log.low, log.high))
-    return Estimate(math.exp(log_value), low, high)
+    ends = np.exp(np.clip(np.array([log.low, log.high], float), -700, 700))
+    return Estimate(math.exp(log_value), *ends.tolist())

@@ -86,9 +86,10 @@ def relative_speed(
         samples = np.sort(generator.integers(size, size=(REPLICATES, size)), axis=1)
         samples, counts = np.unique(samples, axis=0, return_counts=True)
         if resampled == 0:
-            factors = [_log_factor(baseline.mean(sample), means[1]) for sample in samples]
+            pairs = [(baseline.mean(sample), means[1]) for sample in samples]
         else:
-            factors = [_log_factor(means[0], model.mean(sample)) for sample in samples]
+            pairs = [(means[0], model.mean(sample)) for sample in samples]
+        factors = np.array([_log_factor(*pair) for pair in pairs])
         mean = np.average(factors, weights=counts)
         variance = np.average((factors - mean) ** 2, weights=counts)
         variances.append(variance * size / (size - 1))

@@ -80,8 +80,6 @@ class Study:
             models' own size.
         lengths: Shares of the budget after which a run's loss is a point of the scaling law.
             Defaults to the whole budget alone.
-        separate_lengths: Whether each length is a run of its own, as it must be if the learning
-            rate decays towards the end of a run. Defaults to `False`.
 
     Raises:
         UserError: A value is wrong.
@@ -97,7 +95,6 @@ class Study:
     learning_rate_scales: tuple[float, ...] = ()
     sizes: Mapping[str, Config] = field(default_factory=dict)
     lengths: tuple[float, ...] = (1.0,)
-    separate_lengths: bool = False
 
     def __post_init__(self) -> None:
         """Checks what can be checked without training."""
@@ -154,14 +151,28 @@ class Study:
         return RunConfig(preset=self.baseline, **{"data": "demo", **self.training})
 
     @property
+    def separate_lengths(self) -> bool:
+        """Whether each length is a run of its own.
+
+        It must be if the learning rate depends on the length of the run, as it does unless the
+        schedule is T5's without a decay at the end.
+        """
+        schedule, decay = (
+            self.training.get(name) for name in ("schedule", "linear_decay_fraction")
+        )
+        return schedule not in (None, "rsqrt") or bool(decay)
+
+    @property
     def vocabulary_rows(self) -> int:
         """Rows of the embedding."""
         return padded_vocabulary_size(self.base_config.vocabulary_size + SENTINELS)
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens in a batch."""
-        return self.base_config.batch_size * self.base_config.sequence_length
+        """Tokens in a training step."""
+        config = self.base_config
+        batches = getattr(config, "gradient_accumulation_steps", 1)
+        return batches * config.batch_size * config.sequence_length
 
     def flops_per_step(self, model: str, size: str = "") -> int:
         """Returns the training FLOPs of a step; see `architecture` for the arguments."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from primer_tf.errors import UserError
-from primer_tf.studies.study import read_study, shape, write_study
+from primer_tf.studies.study import Study, read_study, shape, write_study
 from primer_tf.studies.text_source import resolve_source
 from tests.studies.fake_runs import MODELS, compare_study, scale_study
 
@@ -23,8 +23,15 @@ def test_a_grid_trains_each_size_once_and_small_ones_first():
     first = [run for run in study.runs() if run.seed == 0]
     assert [run.size for run in first][::2] == ["64x1", "96x2", "128x4", "192x6"]
     assert study.point_steps(1000) == [250, 500, 1000]
-    separate = scale_study(separate_lengths=True)
-    assert len(separate.runs()) == 3 * len(study.runs())
+
+
+def test_a_schedule_that_decays_needs_a_run_for_each_length(monkeypatch):
+    study = scale_study()
+    assert not study.separate_lengths
+    together = len(study.runs())
+    monkeypatch.setattr(Study, "separate_lengths", True)
+    assert len(study.runs()) == 3 * together
+    assert {run.steps for run in study.runs()} == {250, 500, 1000}
 
 
 def test_a_budget_in_flops_is_the_same_for_all():
