@@ -114,8 +114,14 @@ def run_study(
     if not (folder / COMMAND).exists():
         atomic_write(folder / COMMAND, f"primer {shlex.join(sys.argv[1:])}\n")
     if measure_again:
+        from primer_tf.studies.run_record import FOLDER
         from primer_tf.studies.run_study import in_a_process
 
+        if study.budget["unit"] == "seconds" and (folder / FOLDER).exists():
+            raise UserError(
+                f"The lengths of the runs in {folder} come from the measured seconds; measure again "
+                "in another folder."
+            )
         in_a_process(folder, "measure")
         report([folder])
     else:

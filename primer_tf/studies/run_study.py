@@ -96,7 +96,6 @@ def measured(path: Path, study: Study) -> StepTimes | None:
 
 def _prepare(path: Path, study: Study, report: Callable[[str], object], execute: Execute) -> None:
     """Makes the vocabulary of a study and measures its step times, unless that has been done."""
-    read_records(path, study.tuning_runs(_seconds(path)) if measured(path, study) else [])
     if not (path / VOCABULARY).exists():
         config = study.base_config
         data = resolve_source(config.data)

@@ -112,6 +112,8 @@ class Study:
             raise UserError("lengths must be shares of the budget, above 0 and at most 1.")
         if self.kind == "scale" and not self.sizes:
             raise UserError("A study of scaling needs sizes.")
+        if self.sizes and self.budget.get("unit") == "seconds":
+            raise UserError("A study of several sizes takes a budget in steps or flops.")
         if set(self.budget) != {"unit", "amount"} or self.budget["unit"] not in UNITS:
             raise UserError(f"budget must have an amount and a unit: {', '.join(UNITS)}.")
         if unknown := set(self.training) - {f.name for f in dataclasses.fields(RunConfig)}:

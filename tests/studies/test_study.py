@@ -99,6 +99,7 @@ def test_a_damaged_definition(tmp_path, text):
         ({"kind": "x"}, "kind"),
         ({"lengths": [2]}, "shares"),
         ({"kind": "scale"}, "needs sizes"),
+        ({"sizes": {"a": {}}, "budget": {"unit": "seconds", "amount": 9}}, "steps or flops"),
         ({"budget": {"unit": "days", "amount": 1}}, "budget"),
         ({"training": {"x": 1}}, "Unknown training options: x"),
         ({"training": {"seed": 1}}, "decides seed itself"),
