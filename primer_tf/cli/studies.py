@@ -119,8 +119,8 @@ def run_study(
 
         if study.budget["unit"] == "seconds" and (folder / FOLDER).exists():
             raise UserError(
-                f"The lengths of the runs in {folder} come from the measured seconds; measure again "
-                "in another folder."
+                f"The lengths of the runs in {folder} come from the measured seconds; measure "
+                "again in another folder."
             )
         in_a_process(folder, "measure")
         report([folder])
