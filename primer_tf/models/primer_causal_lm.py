@@ -100,6 +100,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
     """
 
     backbone_cls = PrimerBackbone
+    presets = PrimerBackbone.presets
     preprocessor_cls = PrimerCausalLMPreprocessor
     sampler: Any
 
