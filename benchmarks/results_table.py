@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from primer_tf.studies.results import StudyResults, study_results
-from primer_tf.studies.study import read_study
+from primer_tf.studies.study_file import read_study
 from primer_tf.studies.tables import p_text
 
 CHECKOUT = Path(__file__).parents[1]

@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> None:
     if not models:
         raise UserError("primer scale needs a model, as in --models vanilla,primer_ez.")
     studies.needs_scipy()
-    from primer_tf.studies.study import shape
+    from primer_tf.studies.shapes import shape
 
     try:
         sizes = {text: shape(*map(int, text.split("x"))) for text in arguments.shapes.split(",")}

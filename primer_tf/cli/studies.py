@@ -80,7 +80,8 @@ def run_study(
     needs_scipy()
     from primer_tf.files import atomic_write
     from primer_tf.studies.report import COMMAND
-    from primer_tf.studies.study import Study, write_study
+    from primer_tf.studies.study import Study
+    from primer_tf.studies.study_file import write_study
     from primer_tf.studies.worker import VOCABULARY
 
     folder = Path(arguments.output)

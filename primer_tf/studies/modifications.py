@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from primer_tf.errors import UserError
-from primer_tf.studies.study import gated_width
+from primer_tf.studies.shapes import gated_width
 from primer_tf.types import Config
 
 # What ablations start from: modifications are inserted in the first and taken out of the second.

@@ -12,7 +12,7 @@ from primer_tf.files import atomic_write
 from primer_tf.studies.figures import draw_all, png
 from primer_tf.studies.results import StudyResults, study_results
 from primer_tf.studies.run_record import DIVERGED
-from primer_tf.studies.study import read_study
+from primer_tf.studies.study_file import read_study
 from primer_tf.studies.tables import (
     Table,
     ablation_table,

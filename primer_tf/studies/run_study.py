@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,8 @@ from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.studies.run_record import FINISHED, read_records, record_path
 from primer_tf.studies.step_times import StepTimes, read_step_times
-from primer_tf.studies.study import Run, Study, ordered, read_study
+from primer_tf.studies.study import Run, Study
+from primer_tf.studies.study_file import read_study
 from primer_tf.studies.text_source import resolve_source
 from primer_tf.studies.worker import VOCABULARY
 from primer_tf.tasks.text import load_split
@@ -60,9 +61,9 @@ def run_studies(
             _prepare(path, study, report, execute)
         tuning = {path: study.tuning_runs(_seconds(path)) for path, study in studies.items()}
         tuning = {p: runs for p, runs in tuning.items() if len(studies[p].learning_rate_scales) > 1}
-        _run_missing(list(ordered(tuning)), studies, report, execute)
+        _run_missing(list(_ordered(tuning)), studies, report, execute)
         runs = {path: planned_runs(path, study) for path, study in studies.items()}
-        _run_missing(list(ordered(runs)), studies, report, execute, finished)
+        _run_missing(list(_ordered(runs)), studies, report, execute, finished)
 
 
 def planned_runs(path: Path, study: Study) -> list[Run]:
@@ -139,6 +140,16 @@ def _run_missing(
         following = missing[number + 1 :]
         if not any(p == path and later.seed == run.seed for p, later in following):
             finished(path)
+
+
+def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
+    """Yields the runs of several studies: all those of first seeds come first."""
+    positions = {
+        folder: {seed: i for i, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
+        for folder, runs in studies.items()
+    }
+    every = [(folder, run) for folder, runs in studies.items() for run in runs]
+    yield from sorted(every, key=lambda item: positions[item[0]][item[1].seed])
 
 
 def _hours(seconds: float) -> str:

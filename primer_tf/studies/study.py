@@ -4,28 +4,24 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from primer_tf.errors import UserError, errors_of, first_line
-from primer_tf.files import atomic_write
+from primer_tf.errors import UserError, errors_of
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
 from primer_tf.gin_config.presets import preset_arguments
 from primer_tf.models.cost import ModelCost, model_cost
+from primer_tf.studies.shapes import gated_width
 from primer_tf.studies.text_source import resolve_source
 from primer_tf.training.config import RunConfig
 from primer_tf.types import Config, StrPath
 
-FILE = "study.json"
 KINDS = ("compare", "ablate", "scale")
 UNITS = ("steps", "flops", "seconds")
 # Fields of `RunConfig` that a study decides for each run.
 OWN_FIELDS = {"preset", "architecture", "steps", "seed", "vocabulary", "learning_rate_scale"}
 LEAST_STEPS = 2
-# Channels of a head in a grid of sizes.
-HEAD_DIM = 32
 
 
 @dataclass(frozen=True)
@@ -293,89 +289,6 @@ class Study:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def shape(hidden_dim: int, num_layers: int) -> Config:
-    """Returns the arguments of `PrimerBackbone` for a size.
-
-    Args:
-        hidden_dim: `d_model`, a multiple of 32.
-        num_layers: Number of blocks.
-
-    Raises:
-        UserError: A size is impossible.
-    """
-    if hidden_dim < HEAD_DIM or hidden_dim % HEAD_DIM or num_layers < 1:
-        raise UserError(
-            f"A shape is d_model, a multiple of {HEAD_DIM}, and layers, as in 128x4; received "
-            f"{hidden_dim}x{num_layers}."
-        )
-    return {
-        "hidden_dim": hidden_dim,
-        "num_layers": num_layers,
-        "num_heads": hidden_dim // HEAD_DIM,
-        "head_dim": HEAD_DIM,
-        "intermediate_dim": 4 * hidden_dim,
-    }
-
-
-def gated_width(width: int) -> int:
-    """Returns the width of a gated feed-forward layer with as many weights as one of `width`."""
-    return max(1, round(width * 2 / 3 / 8)) * 8
-
-
 def default_interval(steps: int) -> int:
     """Returns the steps between two evaluations: about 40 points on a curve."""
     return max(1, math.ceil(steps / 40))
-
-
-def write_study(study: Study, output: StrPath) -> None:
-    """Keeps a study in its folder.
-
-    Args:
-        study: The study.
-        output: The folder. It may already hold the same study.
-
-    Raises:
-        UserError: The folder holds another study.
-    """
-    path = Path(output) / FILE
-    if path.exists():
-        before = read_study(output)
-        if before != study:
-            old, new = before.to_dict(), study.to_dict()
-            (name, *_) = [key for key in new if old[key] != new[key]]
-            raise UserError(
-                f"{output} holds another study: its {name} is {_short(old[name])}, not "
-                f"{_short(new[name])}; choose another folder."
-            )
-        return
-    atomic_write(path, json.dumps(study.to_dict(), indent=2) + "\n")
-
-
-def read_study(output: StrPath) -> Study:
-    """Returns the study of a folder.
-
-    Raises:
-        UserError: There is none, or its definition is damaged.
-    """
-    path = Path(output) / FILE
-    if not path.exists():
-        raise UserError(f"There is no study in {output}: {FILE} is missing.")
-    try:
-        return Study(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {first_line(error)}") from error
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
-    """Yields the runs of several studies: all those of first seeds come first."""
-    positions = {
-        folder: {seed: i for i, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
-        for folder, runs in studies.items()
-    }
-    every = [(folder, run) for folder, runs in studies.items() for run in runs]
-    yield from sorted(every, key=lambda item: positions[item[0]][item[1].seed])

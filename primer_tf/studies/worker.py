@@ -19,7 +19,8 @@ from typing import Any
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
-from primer_tf.studies.study import Run, Study, read_study
+from primer_tf.studies.study import Run, Study
+from primer_tf.studies.study_file import read_study
 
 WORK = "work"
 VOCABULARY = "vocabulary.model"

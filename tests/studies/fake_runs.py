@@ -6,8 +6,10 @@ import numpy as np
 
 from primer_tf.files import atomic_write
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
+from primer_tf.studies.shapes import shape
 from primer_tf.studies.step_times import FILE as STEP_TIMES
-from primer_tf.studies.study import Study, shape, write_study
+from primer_tf.studies.study import Study
+from primer_tf.studies.study_file import write_study
 from primer_tf.studies.worker import VOCABULARY
 
 ENVIRONMENT = {"python": "3.11", "backend": "none"}

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import results_table
 from benchmarks.results_table import END, README, RESULTS, START
 from primer_tf.studies.run_study import run_studies
-from primer_tf.studies.study import read_study
+from primer_tf.studies.study_file import read_study
 from tests.studies.fake_runs import FakeRuns, start
 
 

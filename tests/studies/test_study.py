@@ -5,7 +5,9 @@ import json
 import pytest
 
 from primer_tf.errors import UserError
-from primer_tf.studies.study import Study, read_study, shape, write_study
+from primer_tf.studies.shapes import shape
+from primer_tf.studies.study import Study
+from primer_tf.studies.study_file import read_study, write_study
 from primer_tf.studies.text_source import resolve_source
 from tests.studies.fake_runs import MODELS, compare_study, scale_study
 
