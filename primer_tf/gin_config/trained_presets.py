@@ -97,8 +97,7 @@ def _halve(path: Path) -> None:
         values = item[()]
         if values.dtype == "float32":
             values = values.astype("float16")
-        options = {"compression": "gzip", "shuffle": True} if values.ndim else {}
-        target.create_dataset(name, data=values, **options).attrs.update(item.attrs)
+        target.create_dataset(name, data=values).attrs.update(item.attrs)
 
     with h5py.File(path) as source, h5py.File(smaller, "w") as target:
         target.attrs.update(source.attrs)

@@ -34,13 +34,14 @@ def test_it_loads_by_its_name(shipped):
     assert PrimerBackbone.from_preset(NAME).count_params() == shipped.backbone.count_params()
 
 
-def test_it_is_half_the_size(shipped, tmp_path):
+def test_a_weight_takes_two_bytes(shipped, tmp_path):
     shipped.save_to_preset(tmp_path / "whole")
     sizes = [
         (folder / "model.weights.h5").stat().st_size
         for folder in (tmp_path / "whole", tmp_path / "trained" / NAME)
     ]
-    assert sizes[1] < 0.6 * sizes[0]
+    # A small file is mostly the names of the weights.
+    assert sizes[0] - sizes[1] > 1.5 * shipped.count_params()
 
 
 def test_it_is_listed(shipped, capsys):
