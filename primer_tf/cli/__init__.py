@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import primer_tf
 from primer_tf.cli import (
+    ablate,
+    compare,
     convert,
     demo,
     evaluate,
@@ -21,7 +23,9 @@ from primer_tf.cli import (
     models,
     plan,
     prepare,
+    scale,
     serve,
+    study,
     train,
     vocab,
 )
@@ -29,7 +33,10 @@ from primer_tf.cli.errors import check_text, explain
 from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
-COMMANDS = (models, vocab, prepare, plan, train, convert, evaluate, generate, export, serve, demo)
+COMMANDS = (
+    *(models, vocab, prepare, plan, train, convert, evaluate, generate, export, serve, demo),
+    *(compare, ablate, scale, study),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

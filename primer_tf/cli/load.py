@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError, preset_errors
+from primer_tf.gin_config.trained_presets import preset_path
 from primer_tf.training.record import preset_of_run
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def resolve(preset: str) -> str:
     Raises:
         UserError: The run has no preset yet.
     """
+    if (path := preset_path(preset)) != preset:
+        return path
     found = preset_of_run(preset)
     if found != preset:
         print(f"primer: {preset} is a run; loading {found}", file=sys.stderr)

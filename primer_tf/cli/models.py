@@ -20,5 +20,8 @@ def run(arguments: Namespace) -> None:
         print(cost_table())
     else:
         from primer_tf.gin_config.presets import preset_table
+        from primer_tf.gin_config.trained_presets import trained_presets
 
         print(preset_table())
+        for name, preset in trained_presets().items():
+            print(f"{name}, trained: {preset['metadata']['description']}")

@@ -20,6 +20,7 @@ from primer_tf.layers.residual_sublayer import ResidualSublayer
 from primer_tf.layers.switch_feed_forward import SwitchFeedForward
 from primer_tf.layers.synthesizer_attention import SynthesizerAttention
 from primer_tf.layers.t5_relative_position_bias import T5RelativePositionBias
+from primer_tf.layers.token_shift_attention import TokenShiftAttention
 
 __all__ = [
     "CausalDepthwiseConv1D",
@@ -38,6 +39,7 @@ __all__ = [
     "SwitchFeedForward",
     "SynthesizerAttention",
     "T5RelativePositionBias",
+    "TokenShiftAttention",
     "gelu_tanh",
     "squared_relu",
 ]

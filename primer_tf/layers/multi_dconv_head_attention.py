@@ -1,5 +1,6 @@
 """Causal self-attention with depthwise convolutions after its projections."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -27,10 +28,13 @@ class MultiDConvHeadAttention(CausalSelfAttention):
         head_dim: Channels of a head, `D`, at least 1. Defaults to the channels of `x` divided by
             `num_heads`.
         kernel_size: Width of the convolutions, at least 1. Defaults to 3.
+        convolved: Names of the projections that are convolved: `"query"`, `"key"` and `"value"`, or
+            with `shared_query_key` `"query_key"` and `"value"`. Defaults to all.
         **kwargs: Arguments of `CausalSelfAttention`.
 
     Raises:
-        ValueError: `kernel_size` is below 1, or as for `CausalSelfAttention`.
+        ValueError: `kernel_size` is below 1, `convolved` names no projection, or as for
+            `CausalSelfAttention`.
 
     Example:
 
@@ -42,16 +46,28 @@ class MultiDConvHeadAttention(CausalSelfAttention):
     """
 
     def __init__(
-        self, num_heads: int, head_dim: int | None = None, kernel_size: int = 3, **kwargs: Any
+        self,
+        num_heads: int,
+        head_dim: int | None = None,
+        kernel_size: int = 3,
+        convolved: Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, head_dim, **kwargs)
         check_positive(self, "kernel_size", kernel_size)
         self.kernel_size = kernel_size
+        names = ("query_key",) if self.shared_query_key else ("query", "key")
+        if unknown := sorted({*(convolved or ())} - {*names, "value"}):
+            raise ValueError(
+                f"{type(self).__name__} has no projections {', '.join(unknown)} in `convolved`; "
+                f"there are {', '.join((*names, 'value'))}."
+            )
+        self.convolved = None if convolved is None else list(convolved)
 
     def build_streams(self, input_shape: Shape) -> None:
-        """Creates a convolution for each projection."""
+        """Creates a convolution for each projection that has one."""
         self.convolutions: dict[str, CausalDepthwiseConv1D] = {}
-        for name in self.projections:
+        for name in self.projections if self.convolved is None else self.convolved:
             conv = CausalDepthwiseConv1D(
                 self.kernel_size, dtype=self.dtype_policy, name=f"{name}_conv"
             )
@@ -76,18 +92,24 @@ class MultiDConvHeadAttention(CausalSelfAttention):
         """Convolves the projections, with a cache after their earlier inputs."""
         if context.cache is None:
             ids = context.segment_ids
-            return {n: self.convolutions[n](x, segment_ids=ids) for n, x in streams.items()}, None
+            convolved = {n: c(streams[n], segment_ids=ids) for n, c in self.convolutions.items()}
+            return {**streams, **convolved}, None
         histories, convolved = {}, {}
-        for name, stream in streams.items():
+        for name, convolution in self.convolutions.items():
+            stream = streams[name]
             before, histories[name] = extend_history(
                 context.cache["history"][name],
                 stream,
                 context.cache_update_index,
                 self.kernel_size,
             )
-            convolved[name] = self.convolutions[name](stream, history=before)
-        return convolved, {**context.cache, "history": histories}
+            convolved[name] = convolution(stream, history=before)
+        return {**streams, **convolved}, {**context.cache, "history": histories}
 
     def get_config(self) -> Config:
         """Returns the constructor arguments."""
-        return {**super().get_config(), "kernel_size": self.kernel_size}
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "convolved": self.convolved,
+        }

@@ -17,6 +17,7 @@ from primer_tf._compat import (
 from primer_tf.errors import UserError
 from primer_tf.files import PARTIAL
 from primer_tf.gin_config.presets import preset_names
+from primer_tf.gin_config.trained_presets import preset_path, trained_presets
 from primer_tf.models.training_state import FILE as TRAINING_STATE
 from primer_tf.types import StrPath
 
@@ -48,6 +49,7 @@ def check_preset(preset: StrPath) -> None:
     Raises:
         UserError: The preset is unknown or incomplete.
     """
+    preset = preset_path(preset)
     if not _is_directory(preset):
         return
     present = set(os.listdir(preset))
@@ -66,7 +68,7 @@ def _is_directory(preset: StrPath) -> bool:
     if not os.path.isdir(preset):
         raise UserError(
             f"Unknown preset {str(preset)!r}: neither a directory nor one of "
-            f"{', '.join(preset_names())}."
+            f"{', '.join((*preset_names(), *trained_presets()))}."
         )
     return True
 
@@ -80,6 +82,7 @@ def has_tokenizer(preset: StrPath) -> bool:
     Raises:
         UserError: The preset is unknown.
     """
+    preset = preset_path(preset)
     if _is_directory(preset) or preset not in preset_names():
         return check_file_exists(str(preset), TOKENIZER_CONFIG_FILE)
     return False

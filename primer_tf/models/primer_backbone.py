@@ -7,6 +7,7 @@ import keras
 from keras_hub.models import Backbone
 
 from primer_tf.gin_config.presets import preset_arguments, preset_names
+from primer_tf.gin_config.trained_presets import preset_path, trained_presets
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.layers import DecoderStack
 from primer_tf.layers.layer import freeze_sublayers
@@ -95,6 +96,8 @@ class PrimerBackbone(Backbone):
     >>> tuple(backbone({"token_ids": ones, "padding_mask": ones}).shape)
     (1, 12, 128)
     """
+
+    presets = trained_presets()  # What KerasHub lists.
 
     def __init__(
         self,
@@ -219,9 +222,10 @@ class PrimerBackbone(Backbone):
         """Returns the backbone of a preset.
 
         Args:
-            preset: Name in the model zoo, a directory that `save_to_preset` wrote, or a hub handle
-                such as `"hf://user/model"`. Models of the zoo start with random weights, because
-                none were published.
+            preset: Name in the model zoo, name of a trained preset (`PrimerBackbone.presets`), a
+                directory that `save_to_preset` wrote, or a hub handle such as
+                `"hf://user/model"`. Models of the zoo start with random weights, because none were
+                published.
             load_weights: Whether to load the weights of a directory or handle. Defaults to `True`.
             **kwargs: Constructor arguments, in place of those of the preset.
 
@@ -231,6 +235,7 @@ class PrimerBackbone(Backbone):
         Raises:
             UserError: The preset is unknown or incomplete.
         """
+        preset = preset_path(preset)
         check_preset(preset)
         if preset in preset_names():
             return cls(**{**preset_arguments(preset), **kwargs})

@@ -15,6 +15,7 @@ from primer_tf._compat import (
 )
 from primer_tf.errors import UserError
 from primer_tf.gin_config.presets import preset_names
+from primer_tf.gin_config.trained_presets import preset_path
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.losses.next_token_loss import NextTokenLoss
 from primer_tf.models.cached_generation import CachedGeneration
@@ -99,6 +100,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
     """
 
     backbone_cls = PrimerBackbone
+    presets = PrimerBackbone.presets
     preprocessor_cls = PrimerCausalLMPreprocessor
     sampler: Any
 
@@ -179,7 +181,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 and there is none.
             ValueError: An argument is unknown.
         """
-        preset = str(preset)
+        preset = preset_path(preset)
         check_preset(preset)
         in_zoo = preset in preset_names()
         if not kwargs and not in_zoo and check_file_exists(preset, TASK_CONFIG_FILE):

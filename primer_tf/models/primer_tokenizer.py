@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras_hub.tokenizers import SentencePieceTokenizer
 
+from primer_tf.gin_config.trained_presets import preset_path
 from primer_tf.keywords import check_keywords, parameter_names
 from primer_tf.models.optional_tensorflow import in_tensorflow_graph, is_tensorflow_tensor
 from primer_tf.models.preset_files import check_tokenizer
@@ -88,7 +89,7 @@ class PrimerTokenizer(SentencePieceTokenizer):
             UserError: The preset is unknown or has no tokenizer.
         """
         check_tokenizer(preset)
-        return super().from_preset(str(preset), **kwargs)
+        return super().from_preset(preset_path(preset), **kwargs)
 
     def detokenize(self, inputs: Any) -> Any:
         """Returns the strings of `[T]` or `[B, T]` token ids."""

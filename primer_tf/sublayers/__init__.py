@@ -14,8 +14,10 @@ from primer_tf.sublayers import (  # noqa: F401
     double_heads_attention,
     evolved_convolution,
     feed_forward,
+    partial_dconv_attention,
     switch_feed_forward,
     synthesizer_attention,
+    token_shift_attention,
 )
 from primer_tf.sublayers.gin_arguments import Arguments, BackboneArgument, Only, Translated
 from primer_tf.sublayers.mesh_layer import MeshLayer

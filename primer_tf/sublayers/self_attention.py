@@ -60,6 +60,7 @@ def attention_cost(
     kernel_size: int | None = None,
     shared: bool = False,
     learned_scores: int = 0,
+    convolved: int | None = None,
 ) -> LayerCost:
     """Returns the `LayerCost` of self-attention.
 
@@ -70,18 +71,20 @@ def attention_cost(
         kernel_size: Width of the convolutions after the projections; `None` for none.
         shared: Whether queries are projected from the keys.
         learned_scores: Number of weights that are scores themselves.
+        convolved: How many projections are convolved. Defaults to all.
     """
     inner = heads * head_dim
     streams = 2 if shared else 3
-    taps = streams * (kernel_size or 0) * inner
+    convolutions = (streams if convolved is None else convolved) if kernel_size else 0
+    taps = convolutions * (kernel_size or 0) * inner
     products = streams * channels * inner + inner * channels + (inner * inner if shared else 0)
     return LayerCost(
         parameters=products + taps + learned_scores,
         flops=2 * (products + taps),
         # Q, K, V, the outputs of the convolutions, and the weighted values.
-        activations=(3 + (streams if kernel_size else 0) + 1) * inner,
+        activations=(3 + convolutions + 1) * inner,
         # Scores, and sums of values.
         flops_per_key=2 * 2 * inner,
         activations_per_key=heads,
-        cache_values=(2 + (streams if kernel_size else 0)) * inner,
+        cache_values=(2 + convolutions) * inner,
     )

@@ -33,9 +33,8 @@ def install(folder):
     subprocess.run([python, *pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
     (wheel,) = wheels.glob("*.whl")
     constraints = ["-c", CHECKOUT / "constraints.txt"]
-    subprocess.run(
-        [python, *pip, "install", *constraints, f"{wheel}[demo,eval,jax,serve,t5]"], check=True
-    )
+    package = f"{wheel}[demo,eval,jax,serve,studies,t5]"
+    subprocess.run([python, *pip, "install", *constraints, package], check=True)
     subprocess.run([python, *pip, "install", *constraints, "--no-deps", "t5"], check=True)
     return python.parent
 

@@ -148,6 +148,20 @@ def attention(x, weights, num_heads, bias=None, padding_mask=None, segment_ids=N
     return out @ weights["attention_output"]
 
 
+def token_shift(x, padding_mask=None, segment_ids=None):
+    """The first half of the channels comes from the position before, if it is real and of the same
+    segment."""
+    y = x.copy()
+    half = x.shape[-1] // 2
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            known = t > 0
+            known = known and (padding_mask is None or padding_mask[b, t - 1])
+            known = known and (segment_ids is None or segment_ids[b, t - 1] == segment_ids[b, t])
+            y[b, t, :half] = x[b, t - 1, :half] if known else 0
+    return y
+
+
 def feed_forward(x, weights, activation):
     hidden = ACTIVATIONS[activation](x @ weights["intermediate"] + weights["intermediate_bias"])
     if "linear" in weights:

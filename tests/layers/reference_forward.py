@@ -49,6 +49,8 @@ def attention(layer, x, read=numpy, **kwargs):
     if isinstance(layer, layers.MultiDConvHeadAttention):
         for name, conv in layer.convolutions.items():
             weights[f"{name}_conv"] = [read(tap) for tap in conv.taps]
+    if isinstance(layer, layers.TokenShiftAttention):
+        x = reference.token_shift(x, kwargs.get("padding_mask"), kwargs.get("segment_ids"))
     if isinstance(layer, layers.SynthesizerAttention):
         weights["synthetic_scores"] = read(layer.synthetic_scores)
     weights["attention_output"] = read(layer.output_dense.kernel)

@@ -14,6 +14,7 @@ from primer_tf.layers import (
     MultiDConvHeadAttention,
     SynthesizerAttention,
     T5RelativePositionBias,
+    TokenShiftAttention,
     gelu_tanh,
     squared_relu,
 )
@@ -145,6 +146,29 @@ def test_attention(x, shared_query_key, kernel_size, mask):
     bias = np.random.default_rng(2).standard_normal((HEADS, LENGTH, LENGTH)).astype("float32")
     actual = numpy(layer(x, position_bias=bias, **MASKS[mask]))
     expected = attention(layer, x, bias=bias, **MASKS[mask])
+    assert_equal_where_real(actual, expected, mask)
+
+
+@pytest.mark.parametrize("stream", ["query", "key", "value"])
+def test_convolution_of_one_projection(x, stream):
+    layer = MultiDConvHeadAttention(HEADS, convolved=[stream])
+    layer.build(x.shape)
+    randomize(layer)
+    assert list(layer.convolutions) == [stream]
+    np.testing.assert_allclose(numpy(layer(x)), attention(layer, x), **TOLERANCE)
+
+
+def test_unknown_projections_are_refused():
+    with pytest.raises(ValueError, match="no projections query"):
+        MultiDConvHeadAttention(HEADS, shared_query_key=True, convolved=["query"])
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_token_shift_attention(x, mask):
+    layer = TokenShiftAttention(HEADS, head_dim=5)
+    layer.build(x.shape)
+    randomize(layer)
+    actual, expected = numpy(layer(x, **MASKS[mask])), attention(layer, x, **MASKS[mask])
     assert_equal_where_real(actual, expected, mask)
 
 

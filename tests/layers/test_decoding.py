@@ -13,6 +13,7 @@ from primer_tf.layers import (
     MultiDConvHeadAttention,
     SwitchFeedForward,
     SynthesizerAttention,
+    TokenShiftAttention,
 )
 from primer_tf.layers.position_cache import write_cache
 from tests.layers.helpers import numpy, randomize
@@ -22,6 +23,8 @@ VARIANTS = {
     "plain": lambda: [CausalSelfAttention(3)],
     "mdha": lambda: [MultiDConvHeadAttention(3, kernel_size=3)],
     "mdha_wide": lambda: [MultiDConvHeadAttention(3, kernel_size=5)],
+    "mdha_of_values": lambda: [MultiDConvHeadAttention(3, convolved=["value"])],
+    "token_shift": lambda: [TokenShiftAttention(3)],
     "shared": lambda: [MultiDConvHeadAttention(3, kernel_size=3, shared_query_key=True)],
     "shared_plain": lambda: [CausalSelfAttention(3, shared_query_key=True)],
     "synthesizer": lambda: [SynthesizerAttention(3, max_length=LENGTH + 2)],

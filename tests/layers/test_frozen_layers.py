@@ -20,6 +20,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
     T5RelativePositionBias,
+    TokenShiftAttention,
 )
 from tests.layers.helpers import numpy
 
@@ -44,6 +45,7 @@ MAKERS = {
     SwitchFeedForward: lambda **kwargs: SwitchFeedForward(7, 2, **kwargs),
     SynthesizerAttention: lambda **kwargs: SynthesizerAttention(3, max_length=6, **kwargs),
     T5RelativePositionBias: lambda **kwargs: T5RelativePositionBias(3, **kwargs),
+    TokenShiftAttention: lambda **kwargs: TokenShiftAttention(3, **kwargs),
 }
 
 

@@ -1,0 +1,1 @@
+"""Studies: whether an architecture trains cheaper, by how much, and how that scales."""

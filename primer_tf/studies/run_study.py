@@ -1,0 +1,203 @@
+"""Runs what is missing of a study, one training run after the other."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from primer_tf.data.vocabulary import train_vocabulary
+from primer_tf.errors import UserError
+from primer_tf.files import atomic_write, sole_writer
+from primer_tf.studies.run_record import FINISHED, read_records, record_path
+from primer_tf.studies.step_times import StepTimes, read_step_times
+from primer_tf.studies.study import Run, Study
+from primer_tf.studies.study_file import read_study
+from primer_tf.studies.text_source import resolve_source
+from primer_tf.studies.worker import VOCABULARY
+from primer_tf.tasks.text import load_split
+from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
+from primer_tf.types import StrPath
+
+# Does a run of a study, or "measure" of its step times, and leaves its record.
+Execute = Callable[[Path, Run | str], None]
+
+
+def run_studies(
+    folders: Sequence[StrPath],
+    report: Callable[[str], object] = print,
+    execute: Execute | None = None,
+    finished: Callable[[Path], object] = lambda folder: None,
+) -> None:
+    """Runs what is missing of some studies.
+
+    Finished runs have a record and are never repeated. The runs of all studies with their first
+    seed come before those with their second.
+
+    Args:
+        folders: The folders of the studies, each with its `study.json`.
+        report: A function that prints a line of progress. Defaults to `print`.
+        execute: What does a run. Defaults to a process of its own for each.
+        finished: Called with the folder of a study after the last run of a seed.
+
+    Raises:
+        UserError: A run failed, or a study or a record is damaged. Records are kept.
+        TrainingInterrupted: SIGINT or SIGTERM. The next call goes on.
+    """
+    execute = execute or in_a_process
+    paths = [Path(folder) for folder in folders]
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(sole_writer(path))
+        studies = {path: read_study(path) for path in paths}
+        for path, study in studies.items():
+            _prepare(path, study, report, execute)
+        tuning = {path: study.tuning_runs(_seconds(path)) for path, study in studies.items()}
+        tuning = {p: runs for p, runs in tuning.items() if len(studies[p].learning_rate_scales) > 1}
+        _run_missing(list(_ordered(tuning)), studies, report, execute)
+        runs = {path: planned_runs(path, study) for path, study in studies.items()}
+        _run_missing(list(_ordered(runs)), studies, report, execute, finished)
+
+
+def planned_runs(path: Path, study: Study) -> list[Run]:
+    """Returns the runs of a study, given its measured times and its tuning so far."""
+    return study.runs(_seconds(path), chosen_scales(path, study))
+
+
+def chosen_scales(path: Path, study: Study) -> dict[tuple[str, str], float]:
+    """Returns the factor on the learning rate with the lowest loss, by model and size."""
+    if len(study.learning_rate_scales) < 2:
+        return {}
+    best: dict[tuple[str, str], tuple[float, float]] = {}
+    for run, record in read_records(path, study.tuning_runs(_seconds(path))).items():
+        if record["status"] == FINISHED:
+            loss = record["curve"]["validation_loss"][-1]
+            key = (run.model, run.size)
+            best[key] = min(best.get(key, (math.inf, 0.0)), (loss, run.learning_rate_scale))
+    return {key: scale for key, (_, scale) in best.items()}
+
+
+def _seconds(path: Path) -> dict[str, float]:
+    times = read_step_times(path)
+    return {} if times is None else {name: times.seconds(name) for name in times.rounds}
+
+
+def measured(path: Path, study: Study) -> StepTimes | None:
+    """Returns the step times of a study if they are of all its models."""
+    times = read_step_times(path)
+    return times if times is not None and set(study.models) <= set(times.rounds) else None
+
+
+def _prepare(path: Path, study: Study, report: Callable[[str], object], execute: Execute) -> None:
+    """Makes the vocabulary of a study and measures its step times, unless that has been done."""
+    if not (path / VOCABULARY).exists():
+        config = study.base_config
+        data = resolve_source(config.data)
+        held_out = config.validation_data and resolve_source(config.validation_data)
+        report(f"Training a vocabulary of {config.vocabulary_size} pieces")
+        documents = load_split(data, "train", held_out)
+        atomic_write(path / VOCABULARY, train_vocabulary(documents, config.vocabulary_size))
+    if study.kind != "scale" and measured(path, study) is None:
+        execute(path, "measure")
+
+
+def _run_missing(
+    runs: Sequence[tuple[Path, Run]],
+    studies: Mapping[Path, Study],
+    report: Callable[[str], object],
+    execute: Execute,
+    finished: Callable[[Path], object] = lambda folder: None,
+) -> None:
+    records = {
+        path: read_records(path, [run for folder, run in runs if folder == path])
+        for path in studies
+    }
+    missing = [(path, run) for path, run in runs if run not in records[path]]
+    if done := len(runs) - len(missing):
+        report(f"{done} of {len(runs)} runs are already done.")
+
+    def flops(path: Path, run: Run) -> float:
+        return run.steps * studies[path].flops_per_step(run.model, run.size)
+
+    left, trained, start = sum(flops(*item) for item in missing), 0.0, time.monotonic()
+    for number, (path, run) in enumerate(missing):
+        line = f"Run {done + number + 1} of {len(runs)}: {path.name}/{run.name}"
+        if trained:
+            line += f"  (about {_hours(left * (time.monotonic() - start) / trained)} left)"
+        report(line)
+        execute(path, run)
+        if not record_path(path, run).exists():
+            raise UserError(f"The run {run.name} has left no record in {path}.")
+        left -= flops(path, run)
+        trained += flops(path, run)
+        following = missing[number + 1 :]
+        if not any(p == path and later.seed == run.seed for p, later in following):
+            finished(path)
+
+
+def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
+    """Yields the runs of several studies: all those of first seeds come first."""
+    positions = {
+        folder: {seed: i for i, seed in enumerate(dict.fromkeys(r.seed for r in runs))}
+        for folder, runs in studies.items()
+    }
+    every = [(folder, run) for folder, runs in studies.items() for run in runs]
+    yield from sorted(every, key=lambda item: positions[item[0]][item[1].seed])
+
+
+def _hours(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def in_a_process(path: Path, run: Run | str) -> None:
+    """Does a run in a process of its own; a signal to this process stops it with a checkpoint.
+
+    Args:
+        path: The folder of the study.
+        run: The run, or `"measure"`.
+
+    Raises:
+        UserError: The run failed.
+        TrainingInterrupted: SIGINT or SIGTERM.
+    """
+    reader, writer = os.pipe()
+    what: Any = run if isinstance(run, str) else asdict(run)
+    command = [sys.executable, "-m", "primer_tf.studies.worker", str(path), json.dumps(what)]
+    try:
+        process = subprocess.Popen(
+            [*command, str(reader)],
+            pass_fds=[reader],
+            stderr=subprocess.PIPE,
+            text=True,
+            # A group of its own: Ctrl-C is for this process, which passes it on once.
+            process_group=0,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+        )
+    finally:
+        os.close(reader)
+    name = run if isinstance(run, str) else run.name
+    with PendingSignal(lambda: process.send_signal(signal.SIGTERM)) as pending:
+        _, errors = process.communicate()
+    os.close(writer)
+    if pending.number:
+        raise TrainingInterrupted(
+            f"{signal.Signals(pending.number).name} ended the study during {name}; the same "
+            "command goes on from its last checkpoint.",
+            pending.number,
+        )
+    if process.returncode:
+        lines = [line for line in errors.splitlines() if line.strip()]
+        reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        ended = f"it ended with status {process.returncode}"
+        reason = reasons[-1] if reasons else ": ".join([ended, *lines[-1:]])
+        raise UserError(
+            f"{name} failed: {reason.rstrip('.')}. Finished runs are kept; run the command again."
+        )

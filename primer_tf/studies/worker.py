@@ -1,0 +1,131 @@
+"""One training run of a study in a process of its own.
+
+TensorFlow keeps in memory what it has compiled, so a process for each run is what lets a study go
+on for days. `python -m primer_tf.studies.worker STUDY RUN LIFELINE` trains and writes the record.
+The process ends with its parent: when `LIFELINE`, a pipe that only the parent can write, closes, it
+saves a checkpoint and stops.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from primer_tf.errors import UserError, first_line
+from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
+from primer_tf.studies.study import Run, Study
+from primer_tf.studies.study_file import read_study
+
+WORK = "work"
+VOCABULARY = "vocabulary.model"
+CURVE = ("step", "loss", "validation_loss", "bits_per_byte")
+
+
+def train_run(study: Study, run: Run, output: Path) -> None:
+    """Trains one run, or what is missing of it, and writes its record.
+
+    Args:
+        study: The study.
+        run: The run.
+        output: The folder of the study.
+
+    Raises:
+        UserError: The run failed; a run that diverges does not fail, but has a record that says so.
+        TrainingInterrupted: There was a signal; the run goes on from a checkpoint when it is called
+            again.
+    """
+    from primer_tf.studies.environment import environment
+    from primer_tf.training.callbacks.stop_at_divergence import Divergence
+    from primer_tf.training.run import train
+
+    folder = output / WORK / run.name
+    config = study.config(run, output / VOCABULARY)
+    resume = (folder / "run.json").exists()
+    status, message = FINISHED, None
+    try:
+        train(config, folder, resume=resume)
+    except Divergence as error:
+        status, message = DIVERGED, str(error).replace(str(folder), run.name)
+    rows = _rows(folder)
+    started = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    cost = study.cost(run.model, run.size)
+    write_record(
+        record_path(output, run),
+        {
+            "run": dataclasses.asdict(run),
+            "status": status,
+            "message": message,
+            # The paths of this machine say nothing elsewhere.
+            "config": {
+                **dataclasses.asdict(config),
+                "vocabulary": VOCABULARY,
+                **{k: v for k, v in study.training.items() if k.endswith("data")},
+            },
+            "vocabulary_sha256": started["vocabulary_sha256"],
+            "tokens_sha256": started["tokens_sha256"],
+            "parameters": cost.parameters,
+            "train_flops_per_token": cost.train_flops,
+            "tokens_per_step": study.tokens_per_step,
+            "tokens_per_second": [row["tokens_per_second"] for row in rows],
+            "curve": {name: [row[name] for row in rows] for name in CURVE},
+            "environment": environment(),
+        },
+    )
+    shutil.rmtree(folder)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "history.csv"
+    if not path.exists():  # It diverged before the first evaluation.
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return [{**row, "step": int(row["step"])} for row in rows]
+
+
+def end_with_parent(lifeline: int) -> None:
+    """Stops this process, after a step, when the other end of a pipe closes.
+
+    Args:
+        lifeline: Descriptor of the end to read.
+    """
+
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: list[str]) -> int:
+    """Trains the run that the arguments name; an error is one line on the standard error."""
+    output, name, lifeline = Path(argv[0]), json.loads(argv[1]), int(argv[2])
+    end_with_parent(lifeline)
+    try:
+        if name == "measure":
+            from primer_tf.studies.step_times import measure
+
+            measure(read_study(output), output)
+        else:
+            train_run(read_study(output), Run(**name), output)
+    except KeyboardInterrupt as error:
+        return 128 + getattr(error, "number", signal.SIGINT)
+    except (UserError, OSError) as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get("PRIMER_TF_TRACEBACK"):
+            raise
+        print(f"error: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
