@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, help="questions of each task; default: all")
     parser.add_argument(
-        "--output", help="folder to write the figures, each answer and a plot to; is replaced"
+        "--output", help="new folder to write the figures, each answer and a plot to"
     )
     options.add_field(parser, "batch_size")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
@@ -122,10 +122,12 @@ def run_tasks(arguments: Namespace) -> None:
     if len(set(arguments.preset)) < len(arguments.preset):
         raise UserError("A preset is given twice.")
     with need("eval"):
-        from primer_tf.evaluation.comparison import Comparison, write_results
+        from primer_tf.evaluation.comparison import Comparison, check_output, write_results
         from primer_tf.evaluation.harness_model import HarnessModel
         from primer_tf.evaluation.harness_tasks import HarnessTasks
 
+    if arguments.output is not None:
+        check_output(arguments.output)
     with status("Loading tasks"):
         tasks = HarnessTasks(arguments.tasks, arguments.task_folder, arguments.task_data)
     figures, results = {}, {}

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from primer_tf.errors import UserError
 from primer_tf.evaluation.harness_tasks import TaskFigures
 from primer_tf.evaluation.paired_test import SIGNIFICANT, PairedTest, paired_test
 from primer_tf.files import atomic_directory
@@ -96,13 +97,24 @@ def score_text(figures: TaskFigures, metric: str) -> str:
     return f"{figures.figures[metric]:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
 
+def check_output(folder: StrPath) -> None:
+    """Raises `UserError` if results would replace other files.
+
+    Args:
+        folder: The folder to write results to.
+    """
+    path = Path(folder)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{folder} is not empty; choose another folder for the results.")
+
+
 def write_results(
     folder: StrPath, figures: Mapping[str, Sequence[TaskFigures]], results: Mapping[str, Any]
 ) -> None:
-    """Writes `results.json`, `scores.png`, and each model's answers to a folder, which is replaced.
+    """Writes `results.json`, `scores.png`, and each model's answers to a new folder.
 
     Args:
-        folder: The folder.
+        folder: The folder; see `check_output`.
         figures: The figures of each model, by the models' names.
         results: The content of `results.json`.
     """

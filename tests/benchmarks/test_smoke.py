@@ -13,7 +13,16 @@ from benchmarks.worker import Work, cost
 from primer_tf.gin_config.presets import preset_arguments
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMES = ["train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"]
+NAMES = [
+    "train_step",
+    "parts",
+    "length_and_vocabulary",
+    "generate",
+    "export",
+    "score",
+    "evaluate",
+    "drop_in",
+]
 
 
 def run(benchmark, output):

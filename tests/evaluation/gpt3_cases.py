@@ -21,7 +21,8 @@ class Case:
 
 
 def choices(context, *continuations):
-    return [(context, each) for each in continuations]
+    """Returns the requests of a context. Free answers have one, without a continuation."""
+    return [(context, each) for each in continuations or [""]]
 
 
 def anli(number):
@@ -233,15 +234,15 @@ CASES = {
     ),
     "multirc": Case(
         [
-            {"paragraph": "It rained.", "question": "What fell?", "answer": "Rain", "label": 1},
-            {"paragraph": "Ann won.", "question": "Who won?", "answer": "Tom", "label": 0},
+            {"paragraph": "It rained.", "question": "What fell?", "answer": "Snow", "label": 0},
+            {"paragraph": "Ann won.", "question": "Who won?", "answer": "Ann", "label": 1},
         ],
         choices(
-            f"{ANSWER_KEY}It rained.\n\nWhat fell?\n- [True] Rain\n\nAnn won.\n\nWho won?\n",
-            "- [False] Tom",
-            "- [True] Tom",
+            f"{ANSWER_KEY}It rained.\n\nWhat fell?\n- [False] Snow\n\nAnn won.\n\nWho won?\n",
+            "- [False] Ann",
+            "- [True] Ann",
         ),
-        0,
+        1,
     ),
     "naturalqs": Case(
         [

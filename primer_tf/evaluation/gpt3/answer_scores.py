@@ -51,7 +51,7 @@ def token_f1(answer: str, right: str) -> float:
 
 def true_pairs(rows: Dataset) -> Dataset:
     """Returns the rows of WSC whose noun is what the pronoun refers to."""
-    return rows.filter(lambda label: bool(label), input_columns="label")
+    return rows.select([i for i, label in enumerate(rows["label"]) if label])
 
 
 def same_referent(row: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:

