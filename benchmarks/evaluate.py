@@ -1,8 +1,8 @@
 """How fast are the choices of lm-eval's tasks scored?
 
-Each run scores the same tokens with the same batch size: by lm-eval's own model for Hugging Face, and
-by `LogLikelihood`, which our model of lm-eval calls. Lengths are those of one-shot prompts: HellaSwag
-has four choices for each context, and LAMBADA one.
+Each run scores the same tokens with the same batch size: by lm-eval's own model for Hugging Face,
+and by `LogLikelihood`, which our model of lm-eval calls. Lengths are those of one-shot prompts:
+HellaSwag has four choices for each context, and LAMBADA one.
 """
 
 from benchmarks.harness import SMALL, SMOKE, machine, measure, options, report

@@ -47,7 +47,9 @@ def test_command_line(settings, tmp_path, capsys):
         assert program == "primer"
         assert main([name, *arguments]) == 0
         printed[name] = printed.get(name, "") + capsys.readouterr().out
-    assert set(printed) == {"models", "vocab", "train", "evaluate", "generate", "export"}
+    names = {"models", "vocab", "train", "evaluate", "tasks", "generate", "export"}
+    assert set(printed) == names
+    assert "gpt3_hellaswag" in printed["tasks"]
     assert "35,371,264" in printed["models"]
     assert Path("vocabulary.model").is_file()
     assert "step 2/2  validation loss" in printed["train"] and "Resuming at" in printed["train"]

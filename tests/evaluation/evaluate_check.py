@@ -18,11 +18,18 @@ import time
 from pathlib import Path
 
 TASKS = [
-    "gpt3_" + name
-    for name in (
-        "hellaswag piqa arc_easy arc_challenge boolq winogrande openbookqa copa cb rte lambada "
-        "triviaqa"
-    ).split()
+    "gpt3_hellaswag",
+    "gpt3_piqa",
+    "gpt3_arc_easy",
+    "gpt3_arc_challenge",
+    "gpt3_boolq",
+    "gpt3_winogrande",
+    "gpt3_openbookqa",
+    "gpt3_copa",
+    "gpt3_cb",
+    "gpt3_rte",
+    "gpt3_lambada",
+    "gpt3_triviaqa",
 ]
 NATS = 1e-4
 LENGTH = 256
@@ -136,6 +143,16 @@ def close(found, also):
     )
 
 
+def text_of(row):
+    """Returns a row of the table."""
+    scores = "  ".join(f"{key} {pair[0]:.4f}" for key, pair in row["figures"].items())
+    return (
+        f"{row['task']:<20}{row['items']:>5} items  {row['nats']:.1e} nats, {row['greedy']} greedy "
+        f"and {row['texts']} texts differ, {row['ties']} ties  {scores}"
+        + ("  WRONG" if row["wrong"] else "")
+    )
+
+
 def main():
     """Runs the check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -160,13 +177,7 @@ def main():
         wrong = 0
         for name in tasks:
             row = compare(name, ours[name], theirs[name], reference)
-            scores = "  ".join(f"{key} {pair[0]:.4f}" for key, pair in row["figures"].items())
-            print(
-                f"{name:<20}{row['items']:>5} items  {row['nats']:.1e} nats  {row['greedy']} greedy "
-                f"differ  {row['texts']} texts differ  {row['ties']} ties  {scores}"
-                + ("  WRONG" if row["wrong"] else ""),
-                flush=True,
-            )
+            print(text_of(row), flush=True)
             wrong += row["wrong"]
     sys.exit(f"{wrong} tasks are wrong." if wrong else 0)
 
