@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval
+from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.tasks import TaskManager
 
 from primer_tf.errors import UserError, errors_of
@@ -125,10 +126,16 @@ class HarnessTasks:
         """
         # lm-eval writes the number of shots into the tasks, so each call reads them again.
         with contextlib.chdir(self.folder or "."):
-            tasks = [task for name in self.names for task in _load(self._manager, name)]
-        results = lm_eval.simple_evaluate(
-            model, tasks=tasks, num_fewshot=shots, limit=limit, log_samples=True
-        )
+            each = [part for name in self.names for part in _load(self._manager, name)]
+        with errors_of("load the tasks"):
+            loaded = self._manager.load(each)
+        for task in loaded["tasks"].values():
+            asked = task.get_config("num_fewshot")
+            if asked != 0:
+                task.set_config("num_fewshot", asked or 0 if shots is None else shots)
+            task.set_fewshot_seed(DEFAULT_OTHER_SEED)
+        # Not `simple_evaluate`, which lists all installed packages at each call.
+        results = lm_eval.evaluate(model, loaded, limit=limit, log_samples=True)
         return [_figures(results, name) for name in results["results"]]
 
 
