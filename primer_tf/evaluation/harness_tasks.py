@@ -132,10 +132,10 @@ class HarnessTasks:
         for task in loaded["tasks"].values():
             asked = task.get_config("num_fewshot")
             if asked != 0:
-                task.set_config("num_fewshot", asked or 0 if shots is None else shots)
+                task.set_config("num_fewshot", (asked or 0) if shots is None else shots)
             task.set_fewshot_seed(DEFAULT_OTHER_SEED)
         # Not `simple_evaluate`, which lists all installed packages at each call.
-        results = lm_eval.evaluate(model, loaded, limit=limit, log_samples=True)
+        results = lm_eval.evaluate(lm=model, task_dict=loaded, limit=limit, log_samples=True)
         return [_figures(results, name) for name in results["results"]]
 
 

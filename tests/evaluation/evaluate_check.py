@@ -132,7 +132,7 @@ def compare(name, ours, theirs, reference):
                 row["nats"] = max(row["nats"], abs(nats - answer[0]))
                 row["greedy"] += greedy != answer[1]
     row["figures"] = {metric: (value, theirs[0][metric]) for metric, value in ours[0].items()}
-    row["wrong"] = any(not math.isclose(*pair, rel_tol=1e-6) for pair in row["figures"].values())
+    row["wrong"] = any(not math.isclose(*pair, rel_tol=1e-5) for pair in row["figures"].values())
     row["wrong"] |= row["nats"] > NATS or row["texts"] > 0
     return row
 
