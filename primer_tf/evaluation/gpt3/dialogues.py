@@ -24,7 +24,8 @@ def as_turns(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     >>> list(as_turns([row]))[1]["previous"]
     [{'question': 'Who?', 'answer': 'it'}]
     """
-    passage, previous = None, []
+    passage: Any = None
+    previous: list[dict[str, Any]] = []
     for row in rows:
         if row["passage"] != passage:
             passage, previous = row["passage"], []
