@@ -54,8 +54,8 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        rows = [("task", "metric", "model", "score", f"less {self.names[0]}", "p")]
-        rows += self._rows()
+        heads = ("task", "metric", "model", "score", f"less {self.names[0]}", "p")
+        rows = [heads, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -63,7 +63,7 @@ class Comparison:
         ]
         return "\n".join([*lines, *self._summaries()])
 
-    def _rows(self) -> Iterator[tuple[str, ...]]:
+    def _rows(self) -> Iterator[tuple[str, str, str, str, str, str]]:
         tests = {name: self.tests(name) for name in self.names[1:]}
         for several in zip(*self.figures.values(), strict=True):
             metric = several[0].reported
@@ -76,7 +76,7 @@ class Comparison:
                 if test is not None:
                     difference = f"{test.difference:+.4f} ± {test.standard_error:.4f}"
                     p = f"{test.p_value:.2g}"
-                yield (*head, name, score_text(figures, metric), difference, p)
+                yield *head, name, score_text(figures, metric), difference, p
                 head = ("", "")
 
     def _summaries(self) -> Iterator[str]:

@@ -58,7 +58,8 @@ class TaskFigures:
     def of_items(self, metric: str) -> list[float] | None:
         """Returns a metric of each question, or `None` if it belongs to all of them together."""
         values = [item.get(metric) for item in self.items if item["filter"] == "none"]
-        return values if all(isinstance(value, int | float) for value in values) else None
+        numbers = [float(value) for value in values if isinstance(value, int | float)]
+        return numbers if len(numbers) == len(values) else None
 
     def __str__(self) -> str:
         parts = []
