@@ -25,6 +25,9 @@ logger = logging.getLogger("primer_tf")
 
 # The tag of GPT-3's tasks.
 GPT3 = "gpt3"
+# For the standard errors of figures that are no means, such as MultiRC's F1. lm-eval's default of
+# 100,000 takes minutes.
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class HarnessTasks:
                 task.set_config("num_fewshot", (asked or 0) if shots is None else shots)
             task.set_fewshot_seed(DEFAULT_OTHER_SEED)
         # Not `simple_evaluate`, which lists all installed packages at each call.
-        results = lm_eval.evaluate(lm=model, task_dict=loaded, limit=limit, log_samples=True)
+        results = lm_eval.evaluate(
+            lm=model, task_dict=loaded, limit=limit, log_samples=True, bootstrap_iters=RESAMPLES
+        )
         return [_figures(results, name) for name in results["results"]]
 
 

@@ -61,6 +61,7 @@ def test_both_commands_give_what_numpy_gives(model, small_preset, tmp_path, caps
         task_manager=TaskManager(
             include_path=FOLDER, include_defaults=False, metadata={"task_data": str(data)}
         ),
+        bootstrap_iters=100,
     )
     reference = SlowReference(model, LENGTH)
     for task in tasks:
