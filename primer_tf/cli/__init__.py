@@ -26,6 +26,7 @@ from primer_tf.cli import (
     scale,
     serve,
     study,
+    tasks,
     train,
     vocab,
 )
@@ -34,7 +35,8 @@ from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
 COMMANDS = (
-    *(models, vocab, prepare, plan, train, convert, evaluate, generate, export, serve, demo),
+    *(models, vocab, prepare, plan, train, convert, evaluate, tasks),
+    *(generate, export, serve, demo),
     *(compare, ablate, scale, study),
 )
 

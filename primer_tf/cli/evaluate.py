@@ -1,31 +1,45 @@
-"""`primer evaluate`: how well a preset predicts a text, or solves tasks."""
+"""`primer evaluate`: how well presets predict a text, or solve tasks."""
 
 import json
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from primer_tf.cli import options
+from primer_tf.cli.libraries import need
 from primer_tf.cli.load import HELP as OF_PRESET
-from primer_tf.cli.load import load, load_causal_lm
+from primer_tf.cli.load import is_checkpoint, load, load_causal_lm, load_checkpoint
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError
-from primer_tf.installation import install_command
 from primer_tf.training.config import COUNT, COUNT_OR_ZERO
 
-HELP = "Evaluate a trained preset on a text, or on tasks of lm-evaluation-harness."
+if TYPE_CHECKING:
+    from keras_hub.models import CausalLM
+
+    from primer_tf.models import PrimerCausalLM
+
+HELP = "Evaluate trained presets on a text, or on tasks of lm-evaluation-harness."
 
 # What only one of the two takes.
 OF_TEXT = ("split",)
-OF_TASKS = ("task_folder", "shots", "limit")
+OF_TASKS = ("task_folder", "task_data", "shots", "limit", "output")
+# What describes a checkpoint of the T5 codebase.
+OF_CHECKPOINT = ("gin_file", "gin_param", "gin_location_prefix", "vocabulary")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
-    parser.add_argument("preset", help=f"{OF_PRESET}; with --tasks also one of KerasHub")
+    parser.add_argument(
+        "preset",
+        nargs="+",
+        help=f"{OF_PRESET}, or the model_dir of a T5 checkpoint; with --tasks also a preset of "
+        "KerasHub, and several, which are compared with the first",
+    )
     options.add_field(parser, "data")
     parser.add_argument(
         "--tasks",
         type=lambda text: text.split(","),
-        help="names of lm-eval's tasks, separated by commas",
+        help="names of lm-eval's tasks, separated by commas; gpt3 for those of GPT-3 that have "
+        "data, see primer tasks",
     )
     parser.add_argument(
         "--split",
@@ -36,12 +50,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--task_folder", help="folder with tasks of your own, as YAML files of lm-eval"
     )
+    parser.add_argument("--task_data", help="folder with data of yours for GPT-3's tasks")
     parser.add_argument(
         "--shots", type=int, help="solved examples before a question; default: what a task says"
     )
     parser.add_argument("--limit", type=int, help="questions of each task; default: all")
+    parser.add_argument(
+        "--output", help="new folder to write the figures, each answer and a plot to"
+    )
     options.add_field(parser, "batch_size")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    options.add_gin(parser, "describes a T5 checkpoint; default: its operative_config.gin")
+    parser.add_argument(
+        "--vocabulary", help="of a T5 checkpoint; default: the one that the gin files name"
+    )
 
 
 def run(arguments: Namespace) -> None:
@@ -53,8 +75,14 @@ def run(arguments: Namespace) -> None:
     for name in others:
         if getattr(arguments, name) is not None:
             raise UserError(f"--{name} says nothing about {subject}; leave it out.")
+    if not any(map(is_checkpoint, arguments.preset)):
+        for name in OF_CHECKPOINT:
+            if getattr(arguments, name):
+                raise UserError(f"--{name} describes a T5 checkpoint, and there is none.")
     if arguments.tasks:
         run_tasks(arguments)
+    elif len(arguments.preset) > 1:
+        raise UserError("Give one preset with --data.")
     else:
         run_text(arguments)
 
@@ -70,7 +98,8 @@ def run_text(arguments: Namespace) -> None:
     check_source(source)
     splits = has_splits(source) or is_prepared(source)
     split = arguments.split or ("validation" if splits else "all")
-    model = load(arguments.preset)
+    (preset,) = arguments.preset
+    model = _load_checkpoint(preset, arguments) if is_checkpoint(preset) else load(preset)
     preprocessor = model.preprocessor
     assert preprocessor is not None  # `load` checks it
     length = preprocessor.sequence_length
@@ -87,24 +116,53 @@ def run_text(arguments: Namespace) -> None:
 
 
 def run_tasks(arguments: Namespace) -> None:
-    """Prints the preset's figures on tasks."""
+    """Prints the presets' figures on tasks."""
     if arguments.shots is not None:
         COUNT_OR_ZERO.check(arguments.shots, "shots")
     if arguments.limit is not None:
         COUNT.check(arguments.limit, "limit")
-    try:
+    if len(set(arguments.preset)) < len(arguments.preset):
+        raise UserError("A preset is given twice.")
+    with need("eval"):
+        from primer_tf.evaluation.comparison import Comparison, check_output, write_results
         from primer_tf.evaluation.harness_model import HarnessModel
         from primer_tf.evaluation.harness_tasks import HarnessTasks
-    except ModuleNotFoundError as error:
-        command = install_command("eval")
-        raise UserError(f"{error.name} is not installed; run: {command}") from None
 
+    if arguments.output is not None:
+        check_output(arguments.output)
     with status("Loading tasks"):
-        tasks = HarnessTasks(arguments.tasks, arguments.task_folder)
-    model = HarnessModel(load_causal_lm(arguments.preset), arguments.batch_size)
-    found = tasks.evaluate(model, arguments.shots, arguments.limit)
+        tasks = HarnessTasks(arguments.tasks, arguments.task_folder, arguments.task_data)
+    figures, results = {}, {}
+    for preset in arguments.preset:
+        model: CausalLM = (
+            _load_checkpoint(preset, arguments) if is_checkpoint(preset) else load_causal_lm(preset)
+        )
+        harness = HarnessModel(model, arguments.batch_size)
+        figures[preset] = tasks.evaluate(harness, arguments.shots, arguments.limit)
+        of_tasks = {each.task: each.to_dict() for each in figures[preset]}
+        results[preset] = {"tasks": of_tasks, **harness.get_model_info()}
+    comparison = Comparison(figures)
+    several = len(figures) > 1
+    printed = (
+        {"models": results, "less_the_first": comparison.to_dict()}
+        if several
+        else results[arguments.preset[0]]
+    )
+    if arguments.output is not None:
+        write_results(arguments.output, figures, printed)
     if arguments.json:
-        figures = {each.task: each.to_dict() for each in found}
-        print(json.dumps({"tasks": figures, **model.get_model_info()}))
+        print(json.dumps(printed))
+    elif several:
+        print(comparison)
     else:
-        print(*found, sep="\n")
+        print(*figures[arguments.preset[0]], sep="\n")
+
+
+def _load_checkpoint(model_dir: str, arguments: Namespace) -> "PrimerCausalLM":
+    return load_checkpoint(
+        model_dir,
+        arguments.gin_file,
+        arguments.gin_param,
+        arguments.vocabulary,
+        arguments.gin_location_prefix,
+    )

@@ -1,11 +1,9 @@
 """The model that `lm_eval --model primer` runs, by its `--model_args`."""
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from primer_tf.cli.load import load_causal_lm
+from primer_tf.cli.load import load_causal_lm, load_checkpoint
 from primer_tf.errors import UserError
 from primer_tf.evaluation.harness_model import HarnessModel
 from primer_tf.training.config import COUNT
@@ -53,19 +51,10 @@ class PrimerHarnessModel(HarnessModel):
             raise UserError("Give pretrained or model_dir in model_args, and not both.")
         batch_size = 16 if batch_size == "auto" else int(batch_size)
         COUNT.check(batch_size, "batch_size")
+        model: CausalLM
         if pretrained is not None:
             model = load_causal_lm(str(pretrained))
         else:
             gin_files = [gin_file] if isinstance(gin_file, str) else gin_file
-            model = _converted(str(model_dir), gin_files, vocabulary)
+            model = load_checkpoint(str(model_dir), gin_files, vocabulary=vocabulary)
         super().__init__(model, batch_size, max_length, add_start_token)
-
-
-def _converted(model_dir: str, gin_files: Sequence[str], vocabulary: str | None) -> "CausalLM":
-    """Returns the model of a checkpoint of the T5 codebase."""
-    from primer_tf.convert.mesh_to_keras import mesh_to_keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        preset = str(Path(folder) / "preset")
-        mesh_to_keras(model_dir, preset, gin_files, vocabulary=vocabulary)
-        return load_causal_lm(preset)

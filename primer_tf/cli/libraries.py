@@ -1,4 +1,4 @@
-"""The log lines of TensorFlow and other libraries."""
+"""Other libraries: their log lines, and those of an extra that is not installed."""
 
 import logging
 import os
@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+
+from primer_tf.errors import UserError
+from primer_tf.installation import install_command
 
 # Information and warnings in TensorFlow's two formats, and the errors by which it finds out that
 # there is no driver of NVIDIA (303) or no device (100).
@@ -38,6 +41,23 @@ def library_logs(verbose: bool) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(_TensorFlowFinder)
+
+
+@contextmanager
+def need(extra: str) -> Iterator[None]:
+    """Says how to install an extra if the block imports a module that is missing.
+
+    Args:
+        extra: Name of the extra.
+
+    Raises:
+        UserError: A module is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        command = install_command(extra)
+        raise UserError(f"{error.name} is not installed; run: {command}") from None
 
 
 class _TensorFlowFinder:

@@ -2,6 +2,9 @@
 
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from primer_tf.cli.terminal import status
@@ -73,6 +76,54 @@ def load_causal_lm(preset: str) -> "CausalLM":
         from keras_hub.models import CausalLM
 
         return CausalLM.from_preset(preset)
+
+
+def is_checkpoint(folder: str) -> bool:
+    """Returns whether a folder holds checkpoints of the T5 codebase and no preset."""
+    path = Path(folder)
+    if "://" in folder or not path.is_dir():
+        return False
+    return (path / "checkpoint").is_file() or any(path.glob("model.ckpt-*.index"))
+
+
+def load_checkpoint(
+    model_dir: str,
+    gin_files: Sequence[str] = (),
+    bindings: Sequence[str] = (),
+    vocabulary: str | None = None,
+    location_prefixes: Sequence[str] = (),
+) -> "PrimerCausalLM":
+    """Returns the model of a checkpoint of the T5 codebase, converted on the fly.
+
+    Args:
+        model_dir: Folder of the checkpoints.
+        gin_files: Gin files that describe the model. Defaults to the folder's own.
+        bindings: Additional bindings. Defaults to none.
+        vocabulary: SentencePiece model. Defaults to the one that the gin files name.
+        location_prefixes: Folders to search for the gin files. Defaults to none.
+
+    Raises:
+        UserError: The checkpoint cannot be converted.
+    """
+
+    def report(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    with tempfile.TemporaryDirectory() as folder:
+        preset = str(Path(folder) / "preset")
+        with status(f"Converting {model_dir}"):
+            from primer_tf.convert.mesh_to_keras import mesh_to_keras
+
+            mesh_to_keras(
+                model_dir,
+                preset,
+                gin_files,
+                bindings,
+                vocabulary,
+                report=report,
+                location_prefixes=location_prefixes,
+            )
+        return load(preset)
 
 
 def _is_of_keras_hub(preset: str) -> bool:

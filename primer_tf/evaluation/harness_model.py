@@ -5,10 +5,9 @@ The module needs the extra `[eval]`.
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from keras_hub.models import CausalLM
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
@@ -24,6 +23,8 @@ logger = logging.getLogger("primer_tf")
 
 # Tokens that a task may generate if it does not say how many; lm-eval's own default.
 MAX_NEW_TOKENS = 256
+# Texts that are tokenized together: a call costs as much as hundreds of texts.
+TEXTS = 4096
 
 
 class HarnessModel(TemplateLM):
@@ -105,10 +106,18 @@ class HarnessModel(TemplateLM):
             add_special_tokens: Whether a start token comes first. Defaults to `add_start_token`.
             **kwargs: Nothing else is known.
         """
-        if string not in self._encoded:  # A context comes once with every continuation.
-            self._encoded[string] = np.asarray(self.tokenizer(string)).tolist() if string else []
+        self._encode([string])
         starts = self.add_start_token if add_special_tokens is None else add_special_tokens
         return [self.prefix_token_id] * starts + self._encoded[string]
+
+    def _encode(self, texts: Iterable[str]) -> None:
+        """Tokenizes texts, each once: a context comes with every continuation."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._encoded]
+        for first in range(0, len(new), TEXTS):
+            some = new[first : first + TEXTS]
+            rows = self.tokenizer(some)
+            rows = rows.to_list() if hasattr(rows, "to_list") else map(list, rows)
+            self._encoded.update(zip(some, rows, strict=True))
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         ids, rest = super()._encode_pair(context, continuation)
@@ -118,6 +127,11 @@ class HarnessModel(TemplateLM):
         whole = self.tok_encode(context + continuation)
         pairs = enumerate(zip(ids, whole, strict=False))
         shared = next((i for i, (a, b) in pairs if a != b), min(len(ids), len(whole)))
+        if shared == len(whole):
+            raise UserError(
+                f"The continuation {continuation!r} of {context[-40:]!r} has no tokens; correct or "
+                "remove the row of the task with this empty choice."
+            )
         return whole[:shared], whole[shared:]
 
     def loglikelihood(
@@ -128,7 +142,20 @@ class HarnessModel(TemplateLM):
         Args:
             requests: Requests of a context and a continuation.
             disable_tqdm: Whether to hide progress, by default unless there is a terminal.
+
+        Raises:
+            UserError: A continuation has no tokens.
         """
+        for context, continuation in (request.args for request in requests):
+            if not continuation:
+                raise UserError(
+                    f"A continuation of {context[-40:]!r} is empty; correct or remove this row."
+                )
+        self._encode(
+            text
+            for context, continuation in (request.args for request in requests)
+            for text in (context.rstrip(), context + continuation)
+        )
         try:
             return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         finally:
@@ -155,6 +182,7 @@ class HarnessModel(TemplateLM):
     ) -> list[float]:
         """Returns the log likelihood of each text in nats, in windows if it is long."""
         texts = [request.args[0] for request in requests]
+        self._encode(texts)
         ids = (self.tok_encode(text, add_special_tokens=False) for text in texts)
         scores = self._score.rolling(ids, self.prefix_token_id)
         self._encoded.clear()
@@ -171,6 +199,7 @@ class HarnessModel(TemplateLM):
             UserError: A task draws at random, or leaves no room for a context.
         """
         texts = [""] * len(requests)
+        self._encode(request.args[0] for request in requests)
         groups: dict[tuple[tuple[str, ...], int], list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
             groups[self._settings(request.args[1])].append(index)

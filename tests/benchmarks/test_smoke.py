@@ -14,8 +14,8 @@ from primer_tf.gin_config.presets import preset_arguments
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = [
-    *("train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "drop_in"),
-    "prepare",
+    *("train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "evaluate"),
+    *("drop_in", "prepare"),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from primer_tf.cli import main
 from tests.readme import GUIDES, README, code_blocks, commands, substitute
 
-COMMANDS = {"models", "vocab", "train", "evaluate", "prepare", "generate", "export"}
+COMMANDS = {"models", "vocab", "train", "evaluate", "prepare", "tasks", "generate", "export"}
 MAKEFILE = README.parent / "Makefile"
 
 
@@ -49,6 +49,7 @@ def test_command_line(settings, tmp_path, capsys):
         assert main([name, *arguments]) == 0
         printed[name] = printed.get(name, "") + capsys.readouterr().out
     assert set(printed) == COMMANDS
+    assert "gpt3_hellaswag" in printed["tasks"]
     assert "35,371,264" in printed["models"]
     assert Path("vocabulary.model").is_file()
     assert "step 2/2  validation loss" in printed["train"] and "Resuming at" in printed["train"]

@@ -277,6 +277,26 @@ def test_the_command(small_preset, task_folder, capsys):
     assert printed["max_length"] == 64 and printed["truncated"] >= 0
 
 
+def test_the_command_takes_a_checkpoint_of_t5(small_preset, task_folder, tmp_path, capsys):
+    from primer_tf.convert.keras_to_mesh import keras_to_mesh
+
+    keras_to_mesh(str(small_preset), model_dir := str(tmp_path / "model"))
+    options = ["--tasks", "toy_choice", "--task_folder", str(task_folder), "--limit", "4"]
+    printed = []
+    for preset, more in ((small_preset, []), (model_dir, ["--gin_file", f"{model_dir}/model.gin"])):
+        assert main(["evaluate", str(preset), *options, *more, "--json"]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    assert printed[0]["tasks"] == printed[1]["tasks"]
+    assert main(["evaluate", str(small_preset), *options, "--gin_file", "a.gin"]) == 1
+    assert "--gin_file describes a T5 checkpoint, and there is none" in capsys.readouterr().err
+
+
+def test_a_choice_without_tokens(model):
+    for pair in (("And", ""), ("", ""), ("And", " ")):
+        with pytest.raises(UserError, match="is empty|has no tokens"):
+            HarnessModel(model).loglikelihood(instances("loglikelihood", pair), disable_tqdm=True)
+
+
 def test_unknown_tasks(small_preset, task_folder, capsys):
     options = ["--task_folder", str(task_folder), "--tasks"]
     assert main(["evaluate", str(small_preset), *options, "toy_choise"]) == 1
