@@ -14,6 +14,7 @@ from primer_tf.sublayers import (  # noqa: F401
     double_heads_attention,
     evolved_convolution,
     feed_forward,
+    program,
     switch_feed_forward,
     synthesizer_attention,
 )

@@ -15,13 +15,13 @@ from primer_tf.gin_config.presets import preset_arguments, preset_names
 from primer_tf.gin_config.resolved_bindings import ResolvedBindings
 from primer_tf.layers import activations
 from primer_tf.models import PrimerBackbone
-from primer_tf.sublayers import sublayer_names
+from primer_tf.sublayers import get_sublayer, sublayer_names
 from primer_tf.sublayers.activations import ALIASES
 
 DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(PrimerBackbone.__init__).parameters.items()
-    if name not in ("self", "dtype", "kwargs")
+    if name not in ("self", "program", "dtype", "kwargs")
 }
 
 # Every value that is a choice, and for each number some that tell it from every other.
@@ -30,7 +30,7 @@ CHOICES = {
         ["attention", "feed_forward"],
         ["attention", "feed_forward", "attention", "switch_feed_forward"],
         ["feed_forward", "double_heads_attention", "evolved_convolution"],
-        list(sublayer_names()),
+        [name for name in sublayer_names() if get_sublayer(name).mesh],
     ],
     "kernel_size": [None, 1, 3, 7],
     "shared_query_key": [False, True],
