@@ -12,12 +12,23 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import primer_tf
-from primer_tf.cli import convert, demo, evaluate, export, generate, models, serve, train, vocab
+from primer_tf.cli import (
+    convert,
+    demo,
+    evaluate,
+    export,
+    generate,
+    models,
+    search,
+    serve,
+    train,
+    vocab,
+)
 from primer_tf.cli.errors import check_text, explain
 from primer_tf.cli.libraries import library_logs
 from primer_tf.cli.terminal import printable
 
-COMMANDS = (models, vocab, train, convert, evaluate, generate, export, serve, demo)
+COMMANDS = (models, vocab, train, convert, evaluate, generate, export, serve, search, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
