@@ -34,7 +34,8 @@ def install(folder):
     (wheel,) = wheels.glob("*.whl")
     constraints = ["-c", CHECKOUT / "constraints.txt"]
     subprocess.run(
-        [python, *pip, "install", *constraints, f"{wheel}[demo,eval,jax,serve,t5]"], check=True
+        [python, *pip, "install", *constraints, f"{wheel}[demo,eval,jax,search,serve,t5]"],
+        check=True,
     )
     subprocess.run([python, *pip, "install", *constraints, "--no-deps", "t5"], check=True)
     return python.parent

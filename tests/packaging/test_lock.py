@@ -38,7 +38,7 @@ def installed(requirements):
 
 def test_everything_is_locked_at_the_version_tested():
     lock = locked()
-    actual = installed(["primer_tf[demo,dev,eval,serve,t5]", "pip", "setuptools"])
+    actual = installed(["primer_tf[demo,dev,eval,search,serve,t5]", "pip", "setuptools"])
     actual["t5"] = metadata.version("t5")  # on purpose without its dependencies
     del actual["primer-tf"]
     assert actual.keys() <= lock.keys()
