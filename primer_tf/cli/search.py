@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 from argparse import ArgumentParser, Namespace
@@ -68,7 +69,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Runs the action, by default the search."""
     # JAX compiles these models several times faster than TensorFlow traces and compiles them.
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    backend = os.environ.setdefault("KERAS_BACKEND", "jax")
+    for name in ("pyglove", backend):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"{name} is not installed; run: {install_command('search')}")
     {"show": show, "retrain": retrain, None: search}[arguments.action](arguments)
 
 
@@ -81,13 +85,8 @@ def search(arguments: Namespace) -> None:
         raise UserError("primer search needs --output.")
     config = _config(arguments)
     with status("Loading JAX"):
-        try:
-            from primer_tf.search.progress import ProgressLines
-            from primer_tf.search.search import run_search
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"{error.name} is not installed; run: {install_command('search')}"
-            ) from None
+        from primer_tf.search.progress import ProgressLines
+        from primer_tf.search.search import run_search
     progress = ProgressLines(report=lambda line: print(line, flush=True))
     last = run_search(
         arguments.output,

@@ -1,12 +1,12 @@
 """Decoder blocks as programs, which the architecture search edits (Primer, section 3).
 
-A program is data: `infer_graph` checks it and infers all shapes, `ProgramLayer` runs it in Keras,
-`interpret` in NumPy. A backbone runs one with `PrimerBackbone(block=["program"], program=...)`.
+A program is data: `infer_graph` checks it and infers all shapes, `program_layer.ProgramLayer` runs
+it in Keras, and `interpreter.interpret` in NumPy. `PrimerBackbone(block=["program"], program=...)`
+has it as its block.
 """
 
 from primer_tf.programs.cost import ProgramCost, program_cost
 from primer_tf.programs.graph import Graph, Node, infer_graph
-from primer_tf.programs.interpreter import interpret
 from primer_tf.programs.library import (
     block_program,
     primer,
@@ -31,7 +31,6 @@ __all__ = [
     "Subprogram",
     "block_program",
     "infer_graph",
-    "interpret",
     "listing",
     "primer",
     "primer_ez",

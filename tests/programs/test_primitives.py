@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from primer_tf.programs import PRIMITIVES, Instruction, Program, Subprogram, infer_graph, interpret
+from primer_tf.programs import PRIMITIVES, Instruction, Program, Subprogram, infer_graph
+from primer_tf.programs.interpreter import interpret
 from primer_tf.programs.program_layer import ProgramLayer
 from primer_tf.search.fingerprint import random_weights
 
