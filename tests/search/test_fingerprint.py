@@ -84,7 +84,7 @@ def check_pairs(count, programs, seed):
 
 
 def test_no_false_positives_among_pairs():
-    check_pairs(40, programs=250, seed=0)
+    check_pairs(15, programs=100, seed=0)
 
 
 @pytest.mark.slow
@@ -94,4 +94,6 @@ def test_no_false_positives_among_ten_thousand_pairs():
 
 
 def test_relative_difference():
-    assert relative_difference(np.array([2.0, np.nan]), np.array([1.0, np.nan])) == 0.5
+    assert relative_difference(np.array([2.0, np.nan]), np.array([1.0, np.nan])) == pytest.approx(
+        0.5
+    )

@@ -84,7 +84,7 @@ def inserted(mutation):
 
 def test_insert():
     places, operations, newest, single = Counter(), Counter(), 0, 0
-    drawn = draw("insert", 6000)
+    drawn = draw("insert", 4000)
     for mutation in drawn:
         name, position, instruction = inserted(mutation)
         places[name] += 1
@@ -153,17 +153,19 @@ def test_mutate_field():
 
 
 def test_swap():
+    changed = 0
     for mutation in draw("swap", 300):
         if mutation is not None:
             assert Counter(i for b in bodies(mutation.program) for i in b) == Counter(
                 i for b in bodies(START) for i in b
             )
-            assert mutation.program != START
+            changed += mutation.program != START  # Two of `head` are the same.
+    assert changed > 30
 
 
 def test_mutate_bank_value():
     constants, dimensions, exponents = Counter(), Counter(), []
-    for mutation in draw("mutate_bank_value", 6000):
+    for mutation in draw("mutate_bank_value", 4000):
         assert bodies(mutation.program) == bodies(START)
         for place, (a, b) in enumerate(
             zip(START.constants, mutation.program.constants, strict=True)
@@ -178,7 +180,7 @@ def test_mutate_bank_value():
                 dimensions[a] += 1
     assert_uniform(constants, len(START.constants))
     assert_uniform(dimensions, len(START.dimensions))
-    assert abs(sum(constants.values()) - 3000) < 160
+    assert abs(sum(constants.values()) - 2000) < 130
     mean = sum(exponents) / len(exponents)
     deviation = (sum((y - mean) ** 2 for y in exponents) / len(exponents)) ** 0.5
     assert abs(mean) < 0.2 and abs(deviation - 1) < 0.15
