@@ -62,13 +62,15 @@ class RayEngine:
         workers: int | None = None,
         address: str | None = None,
     ) -> None:
+        # Neither a token in the home folder nor a report to Ray's authors.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
         except ModuleNotFoundError:
             raise UserError(
                 f"ray is not installed; run: {install_command('search')}, or add --workers 0."
             ) from None
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # No token in the home folder.
         self._ray = ray
         self._config = config
         arguments: dict[str, Any] = {"address": address}
