@@ -96,9 +96,11 @@ class SearchRecord:
 
     def best(self, count: int, algorithm: str | None = None) -> list[Individual]:
         """Returns the fully trained individuals of the lowest losses, the best first."""
-        where, values = "status = 'trained'", []
+        where = "status = 'trained'"
+        values: list[Any] = []
         if algorithm is not None:
-            where, values = f"{where} AND algorithm = ?", [algorithm]
+            where += " AND algorithm = ?"
+            values.append(algorithm)
         return list(self._select(f"{where} ORDER BY loss LIMIT ?", *values, count))
 
     def _select(self, where: str, *values: Any) -> Iterator[Individual]:

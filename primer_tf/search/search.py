@@ -124,10 +124,9 @@ class _Search:
         self.seen: dict[str, list[tuple[int, Outcome]]] = {}  # Steps and outcome by fingerprint.
         self.losses: list[tuple[float, ...]] = []
         self.spent = 0.0
-        self.next_number = 0
         self.pending: dict[int, tuple[int | None, Child]] = {}
-        self.parent: int | None = None
         earlier = record.individuals(algorithm)
+        # Rejected mutations have numbers, too.
         self.next_number = 1 + max((each.number for each in earlier), default=-1)
         breeder = Breeder(config.hidden_dim, config.operation_names(), self._reject)
         # A resumed search draws other numbers than those it has drawn.
