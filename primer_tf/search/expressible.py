@@ -10,9 +10,9 @@ from primer_tf.programs.library import block_program
 from primer_tf.programs.program import Program
 from primer_tf.search.fingerprint import HIDDEN_DIM, fingerprint
 
+_EXPANSIONS = (4, 3, 2, 6, 1, 8)
+_KERNEL_SIZES = (3, 7, 15, 31)
 _OPTIONS: dict[str, tuple[Any, ...]] = {
-    "expansion": (4, 3, 2, 6, 1, 8),
-    "kernel_size": (None, 3, 7, 15, 31),
     "shared_query_key": (False, True),
     "activation": ("relu", "squared_relu", "swish"),
     "gated": (False, True),
@@ -45,8 +45,9 @@ def backbone_arguments(program: Program, hidden_dim: int) -> dict[str, Any]:
     graph = infer_graph(program, HIDDEN_DIM)
     if graph.num_heads in (1, 2, 4, 8):
         digest, scale = fingerprint(program), _query_scale(graph)
-        for values in itertools.product(*_OPTIONS.values()):
-            options = dict(zip(_OPTIONS, values, strict=True))
+        choices = {**_sizes(graph), **_OPTIONS}
+        for values in itertools.product(*choices.values()):
+            options = dict(zip(choices, values, strict=True))
             ours = block_program(graph.num_heads, score_scale=scale, **options)
             if _shapes(infer_graph(ours, HIDDEN_DIM)) != _shapes(graph):
                 continue
@@ -61,6 +62,17 @@ def backbone_arguments(program: Program, hidden_dim: int) -> dict[str, Any]:
                     **options,
                 }
     raise UserError("The layers of this package do not express the program; use it as it is.")
+
+
+def _sizes(graph: Graph) -> dict[str, list[Any]]:
+    """Returns the sizes that occur in a graph."""
+    widths = {node.shape.channels for node in graph.nodes}
+    operations = {node.operation for node in graph.nodes}
+    kernels = [size for size in _KERNEL_SIZES if f"depthwise_conv_{size}x1" in operations]
+    return {
+        "expansion": [each for each in _EXPANSIONS if each * HIDDEN_DIM in widths],
+        "kernel_size": kernels or [None],
+    }
 
 
 def _query_scale(graph: Graph) -> float | None:
