@@ -101,14 +101,19 @@ def mutate_field(program: Program, random: Random, operations: Sequence[str]) ->
 
 
 def swap(program: Program, random: Random, operations: Sequence[str]) -> Mutation:
-    """Exchanges two instructions of a subprogram."""
+    """Exchanges two instructions of a subprogram; each place goes on reading what it read.
+
+    With their inputs, hardly any two could be exchanged: the earlier one would read later states.
+    """
     several = [i for i, s in enumerate(program.subprograms) if len(s.instructions) > 1]
     if not several:
         return Mutation(program, "swap nothing")
     index = random.choice(several)
     body = list(program.subprograms[index].instructions)
     one, other = sorted(random.sample(range(len(body)), 2))
-    body[one], body[other] = body[other], body[one]
+    first, second = body[one], body[other]
+    body[one] = dataclasses.replace(second, input_1=first.input_1, input_2=first.input_2)
+    body[other] = dataclasses.replace(first, input_1=second.input_1, input_2=second.input_2)
     return Mutation(
         program.with_subprogram(index, tuple(body)),
         f"swap instructions {one} and {other} of {program.subprograms[index].name}",

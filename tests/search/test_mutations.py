@@ -153,14 +153,18 @@ def test_mutate_field():
 
 
 def test_swap():
-    changed = 0
-    for mutation in draw("swap", 300):
-        if mutation is not None:
-            assert Counter(i for b in bodies(mutation.program) for i in b) == Counter(
-                i for b in bodies(START) for i in b
-            )
-            changed += mutation.program != START  # Two of `head` are the same.
-    assert changed > 30
+    def operations(program):
+        return [Counter(each.operation for each in body) for body in bodies(program)]
+
+    def inputs(program):
+        return [[(each.input_1, each.input_2) for each in body] for body in bodies(program)]
+
+    pairs = Counter()
+    for mutation in draw("swap", 2000):
+        assert operations(mutation.program) == operations(START)
+        assert inputs(mutation.program) == inputs(START)
+        pairs[mutation.description.rpartition(" of ")[2]] += 1
+    assert_uniform(pairs, sum(len(body) > 1 for body in bodies(START)))
 
 
 def test_mutate_bank_value():
