@@ -136,9 +136,7 @@ class _Builder:
                     raise
                 raise InvalidProgram(f"{where}: {error}") from None
             states[NUM_INPUTS + position] = result
-        result = states[NUM_INPUTS + position]
-        assert result is not None  # The output is live.
-        return result
+        return result  # That of the last instruction, which is live.
 
     def run_instruction(
         self,

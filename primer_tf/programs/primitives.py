@@ -196,8 +196,8 @@ def _bias_shape(shapes: Shapes, setting: Setting) -> ValueShape:
 
 def _split(ops: Any, call: Call) -> Tensor:
     (x,) = call.inputs
-    batch, copies, length, channels = (*ops.shape(x)[:3], x.shape[-1])
-    n = call.branches
+    batch, length = ops.shape(x)[0], ops.shape(x)[2]
+    copies, channels, n = x.shape[1], x.shape[-1], call.branches
     if copies == 1:
         outer = call.copies // n
         parts = ops.reshape(x[:, 0], (batch, length, n, channels // n))

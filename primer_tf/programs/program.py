@@ -178,4 +178,5 @@ class Program:
 
 
 def _instruction(fields: dict[str, Any]) -> Instruction:
-    return Instruction(**{k: v if k == "operation" else int(v) for k, v in fields.items()})
+    numbers = {name: int(value) for name, value in fields.items() if name != "operation"}
+    return Instruction(str(fields["operation"]), **numbers)

@@ -92,7 +92,7 @@ class ProgramLayer(PositionMixingLayer):
 
     @property
     def _channels(self) -> int:
-        return self._nodes()[0].shape.channels
+        return self._nodes()[0].shape.size(0)
 
     def mix(
         self, x: Tensor, context: DecoderContext, training: bool | None = None
