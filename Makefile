@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study search-study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -63,6 +63,19 @@ newcomer: $(VENV)/.test ## Run every block of the guides from a wheel in an envi
 parity: $(VENV)/.test ## Compare the engines on every published gin file
 	$(BIN)/python -m tests.convert.parity
 
+# What is not yet spent of the budgets is searched; a run that was cut short goes on.
+SEARCH = results/search
+SEARCH_OPTIONS = --data demo --num_layers 1 --steps 200 --population 50 --tournament 8 --hurdles 4 \
+  --operations add,multiply,square,max,sigmoid,tanh,scale,shift,conv_1x1,depthwise_conv_3x1,depthwise_conv_7x1
+SEARCH_BUDGET = 400
+search-study: $(VENV)/.test ## Search on the demo text, and at random with the same budget: 2 to 4 hours of 2 cores
+	for algorithm in evolution random; do \
+	  test -f $(SEARCH)/search.json && options=--resume || options="$(SEARCH_OPTIONS)"; \
+	  $(BIN)/primer search $$options --output $(SEARCH) --budget $(SEARCH_BUDGET) --algorithm $$algorithm || exit 1; \
+	done
+	$(BIN)/primer search retrain $(SEARCH) --top 10
+	$(BIN)/primer search show $(SEARCH)
+
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine
 	for benchmark in train_step parts memory_parts length_and_vocabulary generate decoding_parts export serving score evaluate engines startup drop_in prepare; do \
@@ -107,7 +120,7 @@ $(VENV)/.study: $(VENV)/.demo
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) -e ".[demo,dev,eval,serve,studies,t5]"
+	$(PIP) -e ".[demo,dev,eval,search,serve,studies,t5]"
 	# T5's metadata requires nightly builds that break it; our [t5] extra has its real dependencies.
 	$(PIP) --no-deps t5
 	touch $@

@@ -24,6 +24,7 @@ from primer_tf.cli import (
     plan,
     prepare,
     scale,
+    search,
     serve,
     study,
     tasks,
@@ -37,7 +38,7 @@ from primer_tf.cli.terminal import printable
 COMMANDS = (
     *(models, vocab, prepare, plan, train, convert, evaluate, tasks),
     *(generate, export, serve, demo),
-    *(compare, ablate, scale, study),
+    *(compare, ablate, scale, study, search),
 )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from primer_tf.layers.decoder_context import DecoderContext
-from primer_tf.layers.decoder_layer import DecoderLayer
-from primer_tf.layers.residual_sublayer import ResidualSublayer
+from primer_tf.layers.decoder_layer import DecoderLayer, PositionMixingLayer
 from primer_tf.layers.shape_checks import check_rank
 from primer_tf.layers.standalone_layer import StandaloneLayer
 from primer_tf.types import Cache, Config, Shape, Tensor
@@ -20,7 +19,7 @@ class DecoderBlock(StandaloneLayer, DecoderLayer):
     The block of a Transformer is attention and feed-forward. Other decoders have longer lists.
 
     Args:
-        sublayers: The `ResidualSublayer` layers.
+        sublayers: `ResidualSublayer` layers, or other `PositionMixingLayer`s.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -47,7 +46,7 @@ class DecoderBlock(StandaloneLayer, DecoderLayer):
 
     mixes_positions = True
 
-    def __init__(self, sublayers: Iterable[ResidualSublayer], **kwargs: Any) -> None:
+    def __init__(self, sublayers: Iterable[PositionMixingLayer], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sublayers = list(sublayers)
 

@@ -35,6 +35,8 @@ class DecoderLayer(Layer):
 
     mixes_positions: bool = False
     """Whether the output at a position depends on others, so that decoding needs a cache."""
+    is_whole_block: bool = False
+    """Whether it normalizes and adds its input itself, so that a decoder does not wrap it."""
 
     def decoding_weights(self) -> Any:
         """Returns weights in the form that a decoding loop reads fastest, or `None`.

@@ -22,6 +22,8 @@ from primer_tf.types import Cache, Config, Shape, Tensor
 class DecoderStack(StandaloneLayer, DecoderLayer):
     """Repeats a block of layers, each wrapped as a `ResidualSublayer` (T5's `make_layer_stack`).
 
+    A layer whose `is_whole_block` is true is not wrapped.
+
     Args:
         layers: The layers of one block. Each block gets copies of them.
         num_blocks: Number of blocks, at least 1.
@@ -115,10 +117,13 @@ class DecoderStack(StandaloneLayer, DecoderLayer):
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def _make_block(self, block_index: int) -> DecoderBlock:
-        sublayers = []
+        sublayers: list[keras.layers.Layer] = []
         for index, prototype in enumerate(self._prototypes):
             config = {**prototype["config"], "dtype": self.dtype_policy}
             layer = keras.saving.deserialize_keras_object({**prototype, "config": config})
+            if getattr(layer, "is_whole_block", False):
+                sublayers.append(layer)
+                continue
             placement = self.placement
             if placement == "alternating":
                 placement = PLACEMENTS[(block_index * len(self._prototypes) + index) % 2]

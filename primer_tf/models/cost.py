@@ -69,7 +69,7 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
     kinds = [get_sublayer(name) for name in a["block"]]
     layers = [kind.cost(a) for kind in kinds]
     norm = channels * (1 if a["normalization"] == "rms" else 2)
-    heads = {kind.num_heads(a) for kind in kinds if kind.num_heads}
+    heads = {kind.num_heads(a) for kind in kinds if kind.num_heads} - {None}
 
     block_flops = sum(layer.flops + layer.flops_per_key * keys for layer in layers)
     forward_flops = a["num_layers"] * block_flops + 2 * channels * vocabulary_size
@@ -82,7 +82,8 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
         train_flops += a["num_layers"] * block_flops
         blocks_kept, activations = 1, a["num_layers"] * channels
     activations += blocks_kept * block_activations
-    weights = a["num_layers"] * sum(layer.parameters + norm for layer in layers)
+    norms = norm * sum(not kind.is_whole_block for kind in kinds)
+    weights = a["num_layers"] * (norms + sum(layer.parameters for layer in layers))
     weights += vocabulary_size * channels + norm + sum(heads) * a["num_buckets"]
     return ModelCost(
         parameters=weights,

@@ -36,9 +36,9 @@ class PrimerBackbone(Backbone):
         head_dim: Channels of a head, `D` (`d_kv`). Defaults to 64.
         block: Names of a block's sublayers, in order. There are `"attention"`,
             `"double_heads_attention"` (twice the heads at half the size),
-            `"synthesizer_attention"`, `"evolved_convolution"`, `"feed_forward"` and
-            `"switch_feed_forward"` (one of several experts for each token). Defaults to
-            `("attention", "feed_forward")`.
+            `"synthesizer_attention"`, `"evolved_convolution"`, `"feed_forward"`,
+            `"switch_feed_forward"` (one of several experts for each token) and `"program"` (a whole
+            block that `program` describes). Defaults to `("attention", "feed_forward")`.
         kernel_size: Width of the convolutions after Q, K and V of `"attention"`, or `None` for no
             convolutions. Defaults to 3.
         shared_query_key: Whether the queries of `"attention"` are projected from its keys, as in
@@ -71,6 +71,8 @@ class PrimerBackbone(Backbone):
             Defaults to 0.01.
         load_balance_loss: Factor of the loss that balances the experts. Defaults to 0.01.
         router_z_loss: Factor of the router's z-loss. Defaults to 0.
+        program: What `"program"` runs, a `primer_tf.programs.Program` as JSON text. Defaults to
+            `None`.
         dtype: Dtype or dtype policy of the computations and weights. Defaults to Keras' global
             policy.
         **kwargs: `name`, and `trainable`, whether any weight is trained.
@@ -129,6 +131,7 @@ class PrimerBackbone(Backbone):
         router_jitter: float = 0.01,
         load_balance_loss: float = 0.01,
         router_z_loss: float = 0.0,
+        program: str | None = None,
         dtype: DType | None = None,
         **kwargs: Any,
     ) -> None:
@@ -161,6 +164,7 @@ class PrimerBackbone(Backbone):
             "router_jitter": router_jitter,
             "load_balance_loss": load_balance_loss,
             "router_z_loss": router_z_loss,
+            "program": program,
         }
         # Keras ignores arguments that it does not know.
         known = (*parameter_names(type(self), PrimerBackbone), *MODEL_KEYWORDS)

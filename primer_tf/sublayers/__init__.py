@@ -15,6 +15,7 @@ from primer_tf.sublayers import (  # noqa: F401
     evolved_convolution,
     feed_forward,
     partial_dconv_attention,
+    program,
     switch_feed_forward,
     synthesizer_attention,
     token_shift_attention,

@@ -50,8 +50,9 @@ class Sublayer:
             the layer, to the logical axes of these weights: "hidden", "heads", "mlp", "experts",
             "positions", or `None` for an axis that is never split. It covers all weights that the
             layer has with any arguments.
-        num_heads: Returns the number of attention heads, for the position bias; `None` if it takes
-            none.
+        num_heads: Returns the number of attention heads, for the position bias, or `None`; itself
+            `None` if it never takes one.
+        is_whole_block: Whether it normalizes and adds its input itself. Defaults to `False`.
         check: Raises `ValueError` when a backbone's arguments do not go with it. Optional.
         mesh: The Mesh TensorFlow layers that compute the same, each for some arguments of a
             backbone; the first that fits is taken. Without any, the kind has no gin file and no
@@ -62,7 +63,8 @@ class Sublayer:
     layer: Callable[[Arguments], tuple[type[keras.layers.Layer], dict[str, Any]]]
     cost: Callable[[Arguments], LayerCost]
     axes: Mapping[str, tuple[str | None, ...]]
-    num_heads: Callable[[Arguments], int] | None = None
+    num_heads: Callable[[Arguments], int | None] | None = None
+    is_whole_block: bool = False
     check: Callable[[Arguments], None] | None = None
     mesh: tuple[MeshLayer, ...] = ()
 

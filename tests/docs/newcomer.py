@@ -33,7 +33,7 @@ def install(folder):
     subprocess.run([python, *pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
     (wheel,) = wheels.glob("*.whl")
     constraints = ["-c", CHECKOUT / "constraints.txt"]
-    package = f"{wheel}[demo,eval,jax,serve,studies,t5]"
+    package = f"{wheel}[demo,eval,jax,search,serve,studies,t5]"
     subprocess.run([python, *pip, "install", *constraints, package], check=True)
     subprocess.run([python, *pip, "install", *constraints, "--no-deps", "t5"], check=True)
     return python.parent

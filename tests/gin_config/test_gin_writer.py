@@ -21,7 +21,7 @@ from primer_tf.sublayers.activations import ALIASES
 DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(PrimerBackbone.__init__).parameters.items()
-    if name not in ("self", "dtype", "kwargs")
+    if name not in ("self", "program", "dtype", "kwargs")
 }
 
 # Those kinds of sublayers that gin files can name.

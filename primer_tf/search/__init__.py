@@ -1,0 +1,1 @@
+"""The architecture search that found Primer (Primer, section 3): programs evolve by mutation."""

@@ -1,0 +1,171 @@
+"""Trains individuals in Ray actors, on the cores of this machine or of a cluster."""
+
+import dataclasses
+import os
+import time
+from typing import Any
+
+from primer_tf.errors import UserError
+from primer_tf.installation import install_command
+from primer_tf.search.config import SearchConfig
+from primer_tf.search.individual import Outcome, Task
+from primer_tf.search.tokens import Tokens
+
+STORE_BYTES = 200_000_000
+# An actor is replaced after so many individuals: what was compiled for them stays in its memory.
+LIFETIME = 50
+# Seconds beyond the longest training that a worker may take, for what cannot be interrupted.
+GRACE = 60
+POLL = 1.0
+
+# One thread for each worker: as many train as there are cores.
+ENVIRONMENT = {
+    "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+@dataclasses.dataclass
+class _Running:
+    """An individual in training."""
+
+    task: Task
+    actor: Any
+    since: float
+    tries: int = 1
+
+
+class RayEngine:
+    """An engine with a Ray actor for each worker.
+
+    A worker that dies is replaced, and its individual is trained again once.
+
+    Args:
+        config: The configuration of the search.
+        tokens: The `Tokens`.
+        workers: Number of workers. Defaults to the cores of this machine, or of the cluster.
+        address: Address of a Ray cluster, or `None` to start one on this machine. Defaults to
+            `None`.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        tokens: Tokens,
+        workers: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        # Neither a token in the home folder nor a report to Ray's authors.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise UserError(
+                f"ray is not installed; run: {install_command('search')}, or add --workers 0."
+            ) from None
+        self._ray = ray
+        self._config = config
+        arguments: dict[str, Any] = {"address": address}
+        if address is None:
+            workers = workers or os.cpu_count() or 1
+            arguments = {
+                "num_cpus": workers,
+                "include_dashboard": False,
+                "object_store_memory": STORE_BYTES,
+            }
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", **arguments)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(f"Ray does not start: {error}") from error
+        self.num_workers = workers or int(ray.cluster_resources().get("CPU", 1))
+        self._tokens = ray.put(tokens)
+        self._worker = ray.remote(_Worker).options(
+            num_cpus=1, max_restarts=0, runtime_env={"env_vars": ENVIRONMENT}
+        )
+        self._idle: list[Any] = []
+        self._ages: dict[Any, int] = {}
+        self._running: dict[Any, _Running] = {}
+
+    @property
+    def num_pending(self) -> int:
+        """Number of individuals that were submitted and have not ended."""
+        return len(self._running)
+
+    def submit(self, task: Task) -> None:
+        """Takes an individual that is to be trained."""
+        self._start(task, tries=1)
+
+    def _start(self, task: Task, tries: int) -> None:
+        actor = self._idle.pop() if self._idle else self._new_actor()
+        reference = actor.train.remote(task)
+        self._running[reference] = _Running(task, actor, time.monotonic(), tries)
+
+    def _new_actor(self) -> Any:
+        actor = self._worker.remote(self._config, self._tokens)
+        self._ages[actor] = 0
+        return actor
+
+    def next(self) -> tuple[Task, Outcome]:
+        """Waits for an individual to end, and returns it with its outcome."""
+        ray = self._ray
+        while True:
+            done, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL)
+            for reference in done:
+                running = self._running.pop(reference)
+                try:
+                    outcome = ray.get(reference)
+                except ray.exceptions.RayActorError:
+                    self._ages.pop(running.actor)
+                    if running.tries == 1:
+                        self._start(running.task, tries=2)
+                        continue
+                    reason = "its worker died twice, perhaps for lack of memory"
+                    return running.task, Outcome("failed", reason=reason)
+                self._give_back(running.actor)
+                return running.task, outcome
+            for reference, running in list(self._running.items()):
+                seconds = time.monotonic() - running.since
+                if seconds > self._config.max_seconds + GRACE:
+                    del self._running[reference]
+                    self._end(running.actor)
+                    return running.task, Outcome(
+                        "failed", reason="too slow: its worker was ended", seconds=seconds
+                    )
+
+    def _give_back(self, actor: Any) -> None:
+        self._ages[actor] += 1
+        if self._ages[actor] < LIFETIME:
+            self._idle.append(actor)
+        else:
+            self._end(actor)
+
+    def _end(self, actor: Any) -> None:
+        self._ages.pop(actor)
+        self._ray.kill(actor)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._ray.shutdown()
+
+
+class _Worker:
+    """What runs in an actor."""
+
+    def __init__(self, config: SearchConfig, tokens: Tokens) -> None:
+        from primer_tf.search.trainer import Trainer
+
+        self._trainer = Trainer(config, tokens)
+
+    def train(self, task: Task) -> Outcome:
+        return self._trainer(task)
+
+    def process(self) -> int:
+        return os.getpid()
