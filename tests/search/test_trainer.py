@@ -98,6 +98,7 @@ def test_the_same_work_buys_fewer_steps_of_a_costlier_program():
     assert affordable_steps(config, infer_graph(nothing, 16)) == MOST * 1000
 
 
+@pytest.mark.slow
 def test_wall_time():
     config = dataclasses.replace(CONFIG, wall_time=0.3)
     outcome = Trainer(config, TOKENS)(Task(0, START.to_json(), ()))
