@@ -146,7 +146,7 @@ def draw_frontier(results: StudyResults) -> Figure:
         color = f"C{number}"
         points = surface.points
         frontier.plot(points.compute, points.losses, ".", color=color, alpha=0.35, markersize=4)
-        log_compute = np.linspace(*np.log(surface.compute_range), 60)
+        log_compute = np.log(np.geomspace(*surface.compute_range, 60))
         losses = np.exp(surface.log_frontier(log_compute))
         frontier.plot(np.exp(log_compute), losses[0], color=color, label=_law(results, name))
         low, high = np.quantile(losses[1:], (0.025, 0.975), axis=0)

@@ -103,11 +103,12 @@ def summary(results: StudyResults) -> list[str]:
                     f"{model.name} reaches the final loss of {baseline} with {found.factor} times "
                     f"less compute in FLOPs (p {p_text(model.p_value)})."
                 )
-    for name, saved in results.laws.savings.items() if results.laws else ():
+    laws = results.laws
+    for name, saved in laws.savings.items() if laws else ():
         lines.append(
             f"At the best sizes {name} needs {saved.constant} times less compute than {baseline} "
             "for the same loss, if the exponents are the same "
-            f"(p {p_text(results.laws.equality)})."
+            f"(p {p_text(laws and laws.equality)})."
         )
     return lines
 

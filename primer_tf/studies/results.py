@@ -156,7 +156,7 @@ def _tuning_notes(study: Study, runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def mean_estimate(values: Sequence[float]) -> Estimate:
+def mean_estimate(values: Sequence[float] | np.ndarray) -> Estimate:
     """Returns the mean of a number over seeds, with Student's interval."""
     mean = float(np.mean(values))
     if len(values) < 2:
@@ -164,7 +164,9 @@ def mean_estimate(values: Sequence[float]) -> Estimate:
     return t_interval(mean, float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1)
 
 
-def difference_estimate(values: Sequence[float], others: Sequence[float]) -> Estimate:
+def difference_estimate(
+    values: Sequence[float] | np.ndarray, others: Sequence[float] | np.ndarray
+) -> Estimate:
     """Returns the difference of two means over seeds, with Welch's interval."""
     difference = float(np.mean(values) - np.mean(others))
     if min(len(values), len(others)) < 2:
@@ -213,7 +215,7 @@ def _models(
                 name=name,
                 parameters=records[0]["parameters"],
                 flops_per_step=flops[name] * records[0]["tokens_per_step"],
-                seconds_per_step=times and times.seconds(name),
+                seconds_per_step=None if times is None else times.seconds(name),
                 learning_rate_scale=records[0]["run"]["learning_rate_scale"],
                 curves=curves,
                 loss=mean_estimate(curves.losses[:, -1]),
@@ -250,7 +252,7 @@ def _effect(
         modification=name,
         inserted=inserted,
         difference=difference_estimate(finals[1], finals[0]),
-        gain=relative_speed(*curves),
+        gain=relative_speed(curves[0], curves[1]),
         p_value=p_value(finals[1], finals[0]),
     )
 

@@ -6,7 +6,9 @@ import numpy as np
 from scipy import stats
 
 
-def p_value(losses: Sequence[float], target: float | Sequence[float]) -> float | None:
+def p_value(
+    losses: Sequence[float] | np.ndarray, target: float | Sequence[float] | np.ndarray
+) -> float | None:
     """Returns the p-value of a mean loss at or below a target.
 
     It is that of a one-sided t test against "the mean loss is above the target": of one sample
