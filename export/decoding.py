@@ -88,10 +88,12 @@ class Decoder:
             if each is not None
         ]
         self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
-        self._loop = tf.function(self._run, jit_compile=True) if jit_compile else self._run
+        self._loop = (
+            tf.function(self._run, jit_compile=True, autograph=False) if jit_compile else self._run
+        )
         # Traced only where they are called.
-        self._compiled_prefill = tf.function(model._build_cache, jit_compile=True)
-        self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True)
+        self._compiled_prefill = tf.function(model._build_cache, jit_compile=True, autograph=False)
+        self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True, autograph=False)
 
     def start(
         self,
@@ -187,7 +189,8 @@ class Decoder:
         Returns:
             `(rows, decoded)`: the state after the call, and the tokens.
         """
-        rows, decoded = self._loop(rows, steps, ends, settings, numbers, num_alternatives)
+        run = self._compiled_run if self.jit_compile else self._run
+        rows, decoded = run(rows, steps, ends, settings, numbers, num_alternatives)
         return rows, Decoded(*(each[:, :steps] for each in decoded))
 
     def _prefill_and_run(

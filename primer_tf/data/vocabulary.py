@@ -92,7 +92,7 @@ def _without_paths(model: bytes) -> bytes:
     """Returns a model that does not name the temporary files it was made with."""
     from sentencepiece import sentencepiece_model_pb2
 
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]
     for spec in (proto.normalizer_spec, proto.denormalizer_spec):
         spec.ClearField("normalization_rule_tsv")
     return proto.SerializeToString(deterministic=True)

@@ -69,7 +69,8 @@ def model_cost(arguments: Arguments, sequence_length: int | None = None) -> Mode
     kinds = [get_sublayer(name) for name in a["block"]]
     layers = [kind.cost(a) for kind in kinds]
     norm = channels * (1 if a["normalization"] == "rms" else 2)
-    heads = {kind.num_heads(a) for kind in kinds if kind.num_heads} - {None}
+    counts = {kind.num_heads(a) for kind in kinds if kind.num_heads}
+    heads = {count for count in counts if count is not None}
 
     block_flops = sum(layer.flops + layer.flops_per_key * keys for layer in layers)
     forward_flops = a["num_layers"] * block_flops + 2 * channels * vocabulary_size

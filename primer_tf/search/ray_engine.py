@@ -1,6 +1,7 @@
 """Trains individuals in Ray actors, on the cores of this machine or of a cluster."""
 
 import dataclasses
+import logging
 import os
 import time
 from typing import Any
@@ -82,7 +83,7 @@ class RayEngine:
                 "object_store_memory": STORE_BYTES,
             }
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **arguments)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"Ray does not start: {error}") from error
         self.num_workers = workers or int(ray.cluster_resources().get("CPU", 1))

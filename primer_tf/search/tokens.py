@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,16 +46,17 @@ def prepare_tokens(config: SearchConfig, directory: StrPath) -> Tokens:
             raise UserError(f"{path} is damaged: {error}; remove it.") from error
     from primer_tf.data.load_chunks import load_chunks
     from primer_tf.data.vocabulary import train_vocabulary
+    from primer_tf.data.vocabulary_sample import vocabulary_sample
     from primer_tf.models import PrimerTokenizer
-    from primer_tf.tasks.text import load_split
+    from primer_tf.tasks.text import TextSource
 
-    splits = {split: load_split(config.data, split) for split in ("train", "validation")}
-    vocabulary = train_vocabulary(splits["train"], config.vocabulary_size)
+    documents = vocabulary_sample(TextSource(config.data).pieces("train"))
+    vocabulary = train_vocabulary(documents, config.vocabulary_size)
     atomic_write(Path(directory) / VOCABULARY, vocabulary)
     tokenizer = PrimerTokenizer(vocabulary)
-    arrays = {}
-    for split, documents in splits.items():
-        chunks, _ = load_chunks(config.data, split, documents, tokenizer, config.sequence_length)
+    arrays: dict[str, Any] = {}
+    for split in ("train", "validation"):
+        chunks, _ = load_chunks(config.data, split, tokenizer, config.sequence_length)
         arrays[split] = np.asarray(chunks.tokens, np.int32)
         if chunks.num_chunks == 0:
             raise UserError(

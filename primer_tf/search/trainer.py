@@ -88,6 +88,7 @@ class Trainer:
         graph = infer_graph(program, config.hidden_dim)
         head = config.hidden_dim * config.vocabulary_size
         parameters = config.num_layers * graph.num_parameters + head
+        reason: str | None
         if parameters > config.max_parameters:
             reason = f"too large: {parameters:,} weights, more than {config.max_parameters:,}"
             return Outcome("failed", reason=reason, parameters=parameters), None

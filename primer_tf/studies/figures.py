@@ -87,9 +87,9 @@ def draw_speedups(results: StudyResults) -> Figure:
             axes.barh(y, value, height, color=f"C{row}", label=label, alpha=1 if factor else 0.25)
             text = f"{value:.2f}" if factor else f"< {value:.2f}: did not reach"
             end = value
-            if factor is not None and factor.known:
+            if factor is not None and factor.high is not None:
                 _whisker(axes, factor, y)
-                end = max(value, factor.high)  # type: ignore[type-var]
+                end = max(value, factor.high)
             axes.text(end, y, f" {text}", va="center", fontsize="x-small")
     for row, experiment in enumerate(experiments, start=len(units)):
         for place, model in enumerate(models):
@@ -120,13 +120,14 @@ def draw_ablation(results: StudyResults) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(names)), layout="constrained")
     axes = figure.subplots()
     for inserted, shift, color in ((True, -0.15, "C0"), (False, 0.15, "C1")):
-        label = "in the vanilla Transformer" if inserted else "in Primer"
+        label: str | None = "in the vanilla Transformer" if inserted else "in Primer"
         for effect in (e for e in results.ablation if e.inserted == inserted):
             y = names.index(effect.modification) + shift
             axes.plot(effect.gain.value, y, "o", color=color, label=label, markersize=4)
             label = None
-            if effect.gain.known:
-                axes.plot([effect.gain.low, effect.gain.high], [y, y], color=color, linewidth=1.2)
+            low, high = effect.gain.low, effect.gain.high
+            if low is not None and high is not None:
+                axes.plot([low, high], [y, y], color=color, linewidth=1.2)
     values = [effect.gain.value for effect in results.ablation]
     axes.set_xlim(min(*values, 1) / 1.5, max(*values, 1) * 1.5)  # Intervals may be endless.
     axes.set_yticks(range(len(names)), [MODIFICATIONS[name].label for name in names])

@@ -104,11 +104,13 @@ def summary(results: StudyResults) -> list[str]:
                     f"less compute in FLOPs (p {p_text(model.p_value)})."
                 )
     laws = results.laws
-    for name, saved in laws.savings.items() if laws else ():
+    savings = laws.savings if laws else {}
+    equality = laws.equality if laws else None
+    for name, saved in savings.items():
         lines.append(
             f"At the best sizes {name} needs {saved.constant} times less compute than {baseline} "
             "for the same loss, if the exponents are the same "
-            f"(p {p_text(laws and laws.equality)})."
+            f"(p {p_text(equality)})."
         )
     return lines
 

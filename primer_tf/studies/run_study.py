@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from primer_tf.data.vocabulary import train_vocabulary
+from primer_tf.data.vocabulary_sample import vocabulary_sample
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.studies.run_record import FINISHED, read_records, record_path
@@ -22,7 +23,7 @@ from primer_tf.studies.study import Run, Study
 from primer_tf.studies.study_file import read_study
 from primer_tf.studies.text_source import resolve_source
 from primer_tf.studies.worker import VOCABULARY
-from primer_tf.tasks.text import load_split
+from primer_tf.tasks.text import TextSource
 from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
 from primer_tf.types import StrPath
 
@@ -102,7 +103,7 @@ def _prepare(path: Path, study: Study, report: Callable[[str], object], execute:
         data = resolve_source(config.data)
         held_out = config.validation_data and resolve_source(config.validation_data)
         report(f"Training a vocabulary of {config.vocabulary_size} pieces")
-        documents = load_split(data, "train", held_out)
+        documents = vocabulary_sample(TextSource(data, held_out).pieces("train"))
         atomic_write(path / VOCABULARY, train_vocabulary(documents, config.vocabulary_size))
     if study.kind != "scale" and measured(path, study) is None:
         execute(path, "measure")

@@ -96,7 +96,7 @@ def _trainer(study: Study, model: str) -> Any:
     from primer_tf.data.token_chunks import TokenChunks
     from primer_tf.losses import NextTokenLoss
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
-    from primer_tf.optimizers import T5Adafactor
+    from primer_tf.training.optimizer_of_run import optimizer_of_run
 
     config = study.base_config
     backbone = PrimerBackbone(
@@ -109,7 +109,8 @@ def _trainer(study: Study, model: str) -> Any:
         }
     )
     trained = PrimerCausalLM(backbone)
-    trained.compile(optimizer=T5Adafactor(), loss=NextTokenLoss(config.z_loss))
+    optimizer = optimizer_of_run(config, trained.trainable_variables)
+    trained.compile(optimizer=optimizer, loss=NextTokenLoss(config.z_loss))
     trained.optimizer.build(trained.trainable_variables)
     # The time of a step does not depend on the text.
     size = config.batch_size * config.sequence_length
@@ -119,6 +120,12 @@ def _trainer(study: Study, model: str) -> Any:
     )
 
     def train(steps: int) -> None:
-        keras.Model.fit(trained, batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        keras.Model.fit(
+            trained,
+            batches,
+            steps_per_epoch=steps * config.gradient_accumulation_steps,
+            shuffle=False,
+            verbose=0,
+        )
 
     return train

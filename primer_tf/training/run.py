@@ -28,9 +28,7 @@ from primer_tf.models import (
 )
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import restore_training_state
-from primer_tf.optimizers import make_optimizer, make_schedule
 from primer_tf.optimizers.averaged_weights import averaged_weights, start_averages, use_averages
-from primer_tf.optimizers.make_optimizer import LEARNING_RATES
 from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
 from primer_tf.tasks.text import TextSource
 from primer_tf.training import restarts
@@ -46,6 +44,7 @@ from primer_tf.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from primer_tf.training.callbacks.validation import Validation
 from primer_tf.training.checkpoints import Checkpoints
 from primer_tf.training.config import RunConfig
+from primer_tf.training.optimizer_of_run import optimizer_of_run, schedule_of_run
 from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.training.record import BEST, LAST, VOCABULARY, check_folder, write_record
 from primer_tf.training.restarts import Restarts
@@ -113,7 +112,7 @@ def _train(
     resume: bool,
     report: Callable[[str], object],
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
-    schedule = _schedule(config)
+    schedule_of_run(config)
     keras.utils.set_random_seed(config.seed)
     proto = _vocabulary(config, output, resume)
     tokenizer = PrimerTokenizer(proto)
@@ -130,15 +129,7 @@ def _train(
     checkpoints = Checkpoints(output / "checkpoints")
     trainer = Trainer(
         trained,
-        optimizer=make_optimizer(
-            config.optimizer,
-            schedule,
-            trained.trainable_variables,
-            config.weight_decay,
-            config.global_clipnorm,
-            config.gradient_accumulation_steps,
-            config.ema_momentum,
-        ),
+        optimizer=optimizer_of_run(config, trained.trainable_variables),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
         batches=lambda start: chunks.training_batches(config.batch_size, config.seed, start),
         checkpoints=checkpoints,
@@ -196,19 +187,6 @@ def _train(
     for line in _summary(output, history):
         report(line)
     return model, evaluation, history
-
-
-def _schedule(config: RunConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    rate = config.learning_rate
-    return make_schedule(
-        config.schedule,
-        config.steps,
-        LEARNING_RATES[config.optimizer] if rate is None else rate,
-        config.warmup_steps,
-        config.linear_decay_fraction,
-        config.learning_rate_scale,
-        config.ramp_up_steps,
-    )
 
 
 def _continue_from_preset(

@@ -33,7 +33,7 @@ def as_turns(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             answers = turn["answers"]
             turn["answers"] = answers if isinstance(answers, list) else [answers]
             yield {**turn, "previous": list(previous)}
-            own = {key: turn[key] for key in ("question", "options") if key in turn}
+            own: dict[str, Any] = {key: turn[key] for key in ("question", "options") if key in turn}
             previous.append({**own, "answer": turn["answers"][0]})
 
 
