@@ -6,6 +6,7 @@ The module needs the extra `[eval]`.
 import contextlib
 import difflib
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,9 +140,10 @@ class HarnessTasks:
                 task.set_config("num_fewshot", (asked or 0) if shots is None else shots)
             task.set_fewshot_seed(DEFAULT_OTHER_SEED)
         # Not `simple_evaluate`, which lists all installed packages at each call.
-        results = lm_eval.evaluate(
-            lm=model, task_dict=loaded, limit=limit, log_samples=True, bootstrap_iters=RESAMPLES
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # It says that it resamples.
+            results = lm_eval.evaluate(
+                lm=model, task_dict=loaded, limit=limit, log_samples=True, bootstrap_iters=RESAMPLES
+            )
         return [_figures(results, name) for name in results["results"]]
 
 
