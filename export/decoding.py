@@ -88,10 +88,8 @@ class Decoder:
             if each is not None
         ]
         self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
-        self._loop = (
-            tf.function(self._run, jit_compile=True, autograph=False) if jit_compile else self._run
-        )
         # Traced only where they are called.
+        self._compiled_run = tf.function(self._run, jit_compile=True, autograph=False)
         self._compiled_prefill = tf.function(model._build_cache, jit_compile=True, autograph=False)
         self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True, autograph=False)
 
