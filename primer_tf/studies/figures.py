@@ -83,8 +83,7 @@ def draw_speedups(results: StudyResults) -> Figure:
         for place, model in enumerate(models):
             y, factor = place + row * height, model.speedups[unit].factor
             label = f"here, {UNITS[unit]}" if place == 0 else None
-            value = model.speedups[unit].bound if factor is None else factor.value
-            assert value is not None  # A model that did not reach the loss has a bound.
+            value = factor.value if factor else model.speedups[unit].bound or 0.0
             axes.barh(y, value, height, color=f"C{row}", label=label, alpha=1 if factor else 0.25)
             text = f"{value:.2f}" if factor else f"< {value:.2f}: did not reach"
             end = value
