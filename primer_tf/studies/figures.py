@@ -83,7 +83,7 @@ def draw_speedups(results: StudyResults) -> Figure:
         for place, model in enumerate(models):
             y, factor = place + row * height, model.speedups[unit].factor
             label = f"here, {UNITS[unit]}" if place == 0 else None
-            value = factor.value if factor else model.speedups[unit].bound or 0.0
+            value = factor.value if factor else model.speedups[unit].bound
             axes.barh(y, value, height, color=f"C{row}", label=label, alpha=1 if factor else 0.25)
             text = f"{value:.2f}" if factor else f"< {value:.2f}: did not reach"
             end = value
@@ -93,11 +93,11 @@ def draw_speedups(results: StudyResults) -> Figure:
             axes.text(end, y, f" {text}", va="center", fontsize="x-small")
     for row, experiment in enumerate(experiments, start=len(units)):
         for place, model in enumerate(models):
-            if value := papers[model.name].get(experiment):
+            if published := papers[model.name].get(experiment):
                 y = place + row * height
                 shade = str(0.45 + 0.15 * (row - len(units)))
-                axes.barh(y, value, height, color=shade)
-                axes.text(value, y, f" {value:.2f}", va="center", fontsize="x-small")
+                axes.barh(y, published, height, color=shade)
+                axes.text(published, y, f" {published:.2f}", va="center", fontsize="x-small")
         axes.barh(0, 0, color=str(0.45 + 0.15 * (row - len(units))), label=experiment)
     middle = height * (len(units) + len(experiments) - 1) / 2
     axes.set_yticks([place + middle for place in range(len(models))], [m.name for m in models])
