@@ -281,6 +281,7 @@ def test_the_command_takes_a_checkpoint_of_t5(small_preset, task_folder, tmp_pat
     from primer_tf.convert.keras_to_mesh import keras_to_mesh
 
     keras_to_mesh(str(small_preset), model_dir := str(tmp_path / "model"))
+    capsys.readouterr()
     options = ["--tasks", "toy_choice", "--task_folder", str(task_folder), "--limit", "4"]
     printed = []
     for preset, more in ((small_preset, []), (model_dir, ["--gin_file", f"{model_dir}/model.gin"])):
@@ -292,8 +293,8 @@ def test_the_command_takes_a_checkpoint_of_t5(small_preset, task_folder, tmp_pat
 
 
 def test_a_choice_without_tokens(model):
-    for pair in (("And", ""), ("", ""), ("And", " ")):
-        with pytest.raises(UserError, match="is empty|has no tokens"):
+    for pair in (("And", ""), ("", "")):
+        with pytest.raises(UserError, match="is empty"):
             HarnessModel(model).loglikelihood(instances("loglikelihood", pair), disable_tqdm=True)
 
 

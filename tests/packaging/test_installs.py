@@ -86,8 +86,9 @@ def installed_wheel(wheel, make_environment):
 
 def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
     expected = {"_primer_tf_import_hook.py", "primer_tf_import_hook.pth", "primer_tf/py.typed"}
-    expected.add("primer_tf/serving/page.html")
-    for folder, suffix in (("primer_tf", "py"), ("tasks", "py"), ("export", "py"), ("gin", "gin")):
+    expected |= {"primer_tf/serving/page.html", "primer_tf/studies/report.html"}
+    kinds = [("primer_tf", "py"), ("primer_tf", "yaml"), ("tasks", "py"), ("export", "py")]
+    for folder, suffix in [*kinds, ("gin", "gin")]:
         for path in (checkout / folder).rglob(f"*.{suffix}"):
             name = str(path.relative_to(checkout))
             # What a server needs is no part of the package.
@@ -112,7 +113,9 @@ def test_metadata(installed_wheel, tmp_path):
         "eval",
         "jax",
         "parquet",
+        "search",
         "serve",
+        "studies",
         "t5",
     }
 

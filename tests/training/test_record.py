@@ -11,7 +11,7 @@ DEFAULTS = {"steps": 100, "optimizer": "adafactor", "max_restarts": 0, "vocabula
 
 
 def write(folder, resume=False, **changes):
-    write_record({**DEFAULTS, **changes}, DEFAULTS, folder, b"vocabulary", b"tokens", resume)
+    write_record({**DEFAULTS, **changes}, DEFAULTS, folder, b"vocabulary", "digest", resume)
 
 
 def test_what_may_change(tmp_path):
