@@ -11,7 +11,7 @@ def main():
     cores = len(os.sched_getaffinity(0))
     settings = {"megabytes": 0.5 if arguments.smoke else 40}
     if arguments.smoke:
-        settings["vocabulary_size"] = 300
+        settings["vocabulary_size"] = 400
     counts = [1] if arguments.smoke else sorted({1, cores})
     names = {count: f"primer prepare --workers {count}" for count in counts}
     candidates = [("SentencePiece alone, one thread", "prepare", {})]
