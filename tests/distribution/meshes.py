@@ -1,8 +1,8 @@
 """What the test of meshes and the process that it starts both need."""
 
 ARCHITECTURES = ("transformer", "primer", "switch")
-QUICK = ("none", "data:4", "model:2", "data:2,model:2")
-SLOW = ("fsdp:4", "fsdp:2,model:2")
+QUICK = ("none", "data:2,model:2")
+SLOW = ("data:4", "model:2", "fsdp:4", "fsdp:2,model:2")
 STEPS = 5
 # Three, which neither two nor four devices divide.
 PROMPTS = ["And God said", "In the beginning God", "Let there be"]
