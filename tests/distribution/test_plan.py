@@ -72,6 +72,7 @@ def plan_of(request, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_command(request):
     """The size that the gin file's first line states, in float32 on eight devices, by hand."""
     printed = plan_of(

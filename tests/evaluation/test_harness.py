@@ -306,6 +306,7 @@ def test_unknown_tasks(small_preset, task_folder, capsys):
     assert "There is no folder nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_lm_eval_finds_the_model(small_preset, task_folder):
     """In a new process, by its name alone."""
     command = [sys.executable, "-m", "lm_eval", "run", "--model", "primer", "--tasks", "toy_choice"]
