@@ -75,6 +75,8 @@ class Decoder:
     ) -> None:
         self._model = model
         self._max_length = max_length
+        # Of a cache that XLA makes, so that prompts run in chunks of a known size.
+        self._least_length = min(CACHE_LENGTHS[0], max_length)
         self._end_token_id = end_token_id
         self.pad_token_id = pad_token_id
         self.jit_compile = jit_compile
@@ -90,7 +92,7 @@ class Decoder:
         self._structure = tf.nest.map_structure(lambda each: each is not None, weights)
         # Traced only where they are called.
         self._compiled_run = tf.function(self._run, jit_compile=True, autograph=False)
-        self._compiled_prefill = tf.function(model._build_cache, jit_compile=True, autograph=False)
+        self._compiled_prefill = tf.function(self._prefill, jit_compile=True, autograph=False)
         self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True, autograph=False)
 
     def start(
@@ -140,9 +142,15 @@ class Decoder:
         """Runs prompts; see `PrimerCausalLM.prefill`."""
         if not self.jit_compile:
             return self._model.prefill(token_ids, lengths, cache_length)
-        padded = self._padded(token_ids, cache_length)
+        length = tf.maximum(cache_length, self._least_length)
+        padded = self._padded(token_ids, length)
         hidden_states, cache = self._compiled_prefill(padded, tf.reduce_max(lengths))
+        cut = length - cache_length
+        cache = tf.nest.map_structure(lambda x: x[:, : tf.shape(x)[1] - cut], cache)
         return tf.gather(hidden_states, lengths - 1, batch_dims=1), cache
+
+    def _prefill(self, token_ids: Tensor, length: Tensor) -> tuple[Tensor, Cache]:
+        return self._model._build_cache(token_ids, length, self._least_length)
 
     def _padded(self, token_ids: Tensor, length: Tensor) -> Tensor:
         missing = length - tf.shape(token_ids)[1]
@@ -199,7 +207,7 @@ class Decoder:
         seen: Tensor,
         *arguments: Any,
     ) -> tuple[Rows, Decoded]:
-        cache = self._model._build_cache(token_ids, tf.reduce_max(lengths))[1]
+        cache = self._prefill(token_ids, tf.reduce_max(lengths))[1]
         return self._run(_after_prompts(token_ids, lengths, is_done, seen, cache), *arguments)
 
     def _nothing(self, batch_size: Tensor, columns: Tensor | int, num_alternatives: int) -> Decoded:

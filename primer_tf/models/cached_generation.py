@@ -89,7 +89,10 @@ class CachedGeneration(CausalLMMixin):
         )
 
     def _build_cache(
-        self, token_ids: Tensor, length: int | Tensor | None = None
+        self,
+        token_ids: Tensor,
+        length: int | Tensor | None = None,
+        least_length: int = PREFILL_CHUNK,
     ) -> tuple[Tensor, Cache]:
         """Runs the model on prompts, a chunk of positions at a time.
 
@@ -98,13 +101,16 @@ class CachedGeneration(CausalLMMixin):
             length: Number of positions to run, an integer or a scalar tensor, rounded up to whole
                 chunks, so that one compiled function serves prompts of any length. Defaults to
                 all positions.
+            least_length: What `T` is at least, for graphs of a `T` that is not known yet. Defaults
+                to 64.
 
         Returns:
             `(hidden_states, cache)`: `[B, T, C]`, zeros at positions that did not run, and the
             cache.
         """
         batch_size, max_length = ops.shape(token_ids)
-        chunk = min(PREFILL_CHUNK, max_length) if isinstance(max_length, int) else max_length
+        known = max_length if isinstance(max_length, int) else least_length
+        chunk = min(PREFILL_CHUNK, known)
         hidden_dim = self.backbone.hidden_dim
 
         def more(index, hidden_states, cache):
