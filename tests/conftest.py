@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import pytest  # noqa: E402
 
+from tests.browser import browser  # noqa: F401  a fixture
 from tests.sample_text import SENTENCES  # noqa: E402
 
 LONG = (

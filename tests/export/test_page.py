@@ -1,33 +1,19 @@
 """The page of `primer serve` in a real browser, at desktop and phone width."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from primer_tf.serving.config import ModelConfig
+from tests.browser import WIDTHS
 from tests.export.conftest import log_probabilities
 from tests.serving.conftest import running
 
 pytestmark = pytest.mark.slow
-WIDTHS = {"desktop": (1200, 800), "phone": (390, 800)}
 PROMPT = "And God said"
 NEW = 20
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

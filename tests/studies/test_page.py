@@ -1,7 +1,6 @@
 """The report in a real browser, at desktop and phone width."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,15 @@ import pytest
 from primer_tf.studies.modifications import ablation_models
 from primer_tf.studies.report import write_report
 from primer_tf.studies.run_study import run_studies
+from tests.browser import WIDTHS
 from tests.studies.fake_runs import FakeRuns, compare_study, scale_study, start
 
 pytestmark = pytest.mark.slow
-WIDTHS = {"desktop": (1200, 800), "phone": (390, 800)}
 STUDIES = {
     "compare": compare_study,
     "ablate": lambda: compare_study(kind="ablate", models=ablation_models("tiny")),
     "scale": scale_study,
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
