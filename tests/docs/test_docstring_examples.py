@@ -46,7 +46,8 @@ EXAMPLES = find_examples()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name):
+def test_example(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     keras.utils.set_random_seed(0)
     report = []
     result = doctest.DocTestRunner().run(EXAMPLES[name], out=report.append)
