@@ -29,7 +29,7 @@ def learned(small_preset, tmp_path_factory):
         found.append((load(str(run)).count_params(), picture))
 
     arguments = ["train", "--preset", small_preset, "--data", folder, "--output", run]
-    arguments += ["--steps", 80, "--interval", 40, "--sequence_length", 16]
+    arguments += ["--steps", 150, "--interval", 75, "--sequence_length", 16]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StopAtSignal, "on_epoch_end", on_epoch_end)
         assert main(list(map(str, arguments))) == 0
