@@ -54,7 +54,7 @@ def check(score, model, requests):
     return found
 
 
-@pytest.mark.parametrize("batch_size", [3, 16])
+@pytest.mark.parametrize("batch_size", [3, pytest.param(16, marks=pytest.mark.slow)])
 def test_scores_equal_the_definition(model, batch_size):
     found = check(LogLikelihood(model, batch_size), model, ragged_requests(model))
     assert {greedy for _, greedy in found} == {True, False}
