@@ -1,5 +1,6 @@
 """How this package was installed, for messages that say how to add a part."""
 
+import importlib.util
 import json
 import shlex
 from importlib import metadata
@@ -20,6 +21,18 @@ def install_command(extra: str) -> str:
         A line for a shell, which works for a checkout, a wheel, a repository and a package index.
     """
     return f"pip install {_requirement(extra)}{AFTERWARDS.get(extra, '')}"
+
+
+def package_folder(name: str) -> Path | None:
+    """Returns the folder of an installed package, which is not imported, or `None`.
+
+    Args:
+        name: The name by which it is imported.
+    """
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])
 
 
 def _requirement(extra: str) -> str:

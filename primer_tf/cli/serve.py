@@ -4,8 +4,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from primer_tf.cli.libraries import need
 from primer_tf.errors import UserError
-from primer_tf.installation import install_command
 
 HELP = "Serve SavedModels over REST and gRPC as TensorFlow Serving does."
 
@@ -49,12 +49,9 @@ def run(arguments: Namespace) -> None:
         raise UserError(f"--max_batch_size is {arguments.max_batch_size}; it must be at least 1.")
     token = _read_token(arguments.token_file)
 
-    try:
+    with need("serve"):
         from primer_tf.serving.config import ServerConfig, models_of_folders, read_models_config
         from primer_tf.serving.server import Server
-    except ModuleNotFoundError as error:
-        command = install_command("serve")
-        raise UserError(f"{error.name} is not installed; run: {command}") from None
 
     if arguments.model_config_file:
         models = read_models_config(arguments.model_config_file)

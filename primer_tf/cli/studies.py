@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib.util
 import math
 import shlex
 import sys
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from primer_tf.cli import options
+from primer_tf.cli.libraries import need
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError
-from primer_tf.installation import install_command
 from primer_tf.training.config import RunConfig
 from primer_tf.types import Config
 
@@ -87,10 +86,10 @@ def run_study(
     folder = Path(arguments.output)
     proto = None
     if vocabulary := getattr(arguments, "vocabulary", None):
-        from primer_tf.data.vocabulary import read_vocabulary
+        from primer_tf.data.vocabulary import num_pieces, read_vocabulary
 
         proto = read_vocabulary(vocabulary)
-        training["vocabulary_size"] = number_of_pieces(proto)
+        training["vocabulary_size"] = num_pieces(proto)
     study = Study(
         title=title,
         kind=kind,
@@ -198,14 +197,7 @@ def model_presets(names: str, size: str) -> dict[str, Config]:
     return models
 
 
-def number_of_pieces(proto: bytes) -> int:
-    """Returns the number of pieces of a SentencePiece model."""
-    import sentencepiece
-
-    return sentencepiece.SentencePieceProcessor(model_proto=proto).vocab_size()
-
-
 def needs_scipy() -> None:
     """Raises `UserError` if SciPy, which the statistics need, is not installed."""
-    if importlib.util.find_spec("scipy") is None:
-        raise UserError(f"Studies need SciPy; run `{install_command('studies')}`.")
+    with need("studies"):
+        import scipy  # noqa: F401

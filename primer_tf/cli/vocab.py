@@ -18,11 +18,10 @@ def run(arguments: Namespace) -> None:
     """Trains a vocabulary and writes it."""
     options.check_field(arguments, "vocabulary_size", option="size")
 
-    from primer_tf.data.vocabulary import train_vocabulary
-    from primer_tf.data.vocabulary_sample import vocabulary_sample
+    from primer_tf.data.vocabulary_sample import vocabulary_of_text
     from primer_tf.files import atomic_write
     from primer_tf.tasks.text import TextSource
 
-    documents = vocabulary_sample(TextSource(arguments.data).pieces("train"))
-    atomic_write(arguments.output, train_vocabulary(documents, arguments.size))
+    vocabulary = vocabulary_of_text(TextSource(arguments.data), arguments.size)
+    atomic_write(arguments.output, vocabulary)
     print(f"Wrote {arguments.output}.")

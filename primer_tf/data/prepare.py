@@ -7,15 +7,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import sentencepiece
-
 from primer_tf.data.document_tokenizer import BATCH, DocumentTokenizer, batches, text_digest
 from primer_tf.data.ordered_map import ordered_map
 from primer_tf.data.prepared_data import PreparedData, is_prepared
 from primer_tf.data.shard import ShardRecord, joined_digest, whole_shard, write_shard
 from primer_tf.data.shard_index import VOCABULARY, ShardIndex, shard_folder
-from primer_tf.data.vocabulary import read_vocabulary, train_vocabulary
-from primer_tf.data.vocabulary_sample import vocabulary_sample
+from primer_tf.data.vocabulary import num_pieces, read_vocabulary
+from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.tasks.text import LM, TextSource
@@ -111,8 +109,7 @@ def _vocabulary(
     given = None if path is None else read_vocabulary(path)
     if is_prepared(str(output)) and own.exists():
         proto = read_vocabulary(own)
-        found = sentencepiece.SentencePieceProcessor(model_proto=proto).get_piece_size()
-        if given not in (None, proto) or (given is None and found != size):
+        if given not in (None, proto) or (given is None and num_pieces(proto) != size):
             raise UserError(
                 f"{path or f'A vocabulary of {size:,} pieces'} is not what {output} was started "
                 "with; give the same options, or choose another folder."
@@ -120,7 +117,7 @@ def _vocabulary(
         return proto
     if given is None:
         report(f"Training a vocabulary of {size:,} pieces.")
-        given = train_vocabulary(vocabulary_sample(text.pieces("train")), size)
+        given = vocabulary_of_text(text, size)
     atomic_write(own, given)
     return given
 

@@ -88,6 +88,11 @@ def train_vocabulary(documents: Iterable[str], size: int = 8000) -> bytes:
     return _without_paths(model.getvalue())
 
 
+def num_pieces(vocabulary: bytes) -> int:
+    """Returns the number of pieces of a SentencePiece model."""
+    return sentencepiece.SentencePieceProcessor(model_proto=vocabulary).get_piece_size()
+
+
 def _without_paths(model: bytes) -> bytes:
     """Returns a model that does not name the temporary files it was made with."""
     from sentencepiece import sentencepiece_model_pb2

@@ -3,12 +3,31 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from primer_tf.data.vocabulary import train_vocabulary
+
 if TYPE_CHECKING:
+    from primer_tf.tasks.text import TextSource
     from primer_tf.tasks.text_files import Piece
 
 # SentencePiece needs about 30 times as many bytes of memory.
 LARGEST = 2**24
 BLOCK = 2**16
+
+
+def vocabulary_of_text(text: "TextSource", size: int) -> bytes:
+    """Trains a vocabulary on the training split of a text, or on parts of it if it is too long.
+
+    Args:
+        text: The text.
+        size: Number of pieces; see `train_vocabulary`.
+
+    Returns:
+        The SentencePiece model, as bytes.
+
+    Raises:
+        UserError: The text cannot fill a vocabulary of this size.
+    """
+    return train_vocabulary(vocabulary_sample(text.pieces("train")), size)
 
 
 def vocabulary_sample(pieces: Iterable["Piece"], largest: int = LARGEST) -> Iterator[str]:

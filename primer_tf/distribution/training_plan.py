@@ -7,6 +7,7 @@ from primer_tf.distribution.abstract_training import AbstractTraining, bytes_per
 from primer_tf.distribution.accelerators import GIB, Accelerator
 from primer_tf.errors import UserError
 from primer_tf.gin_config.presets import format_table
+from primer_tf.layers.replicas import check_batch_size
 from primer_tf.losses.linear_cross_entropy import CHUNK_ELEMENTS
 from primer_tf.models.cost import model_cost
 
@@ -105,11 +106,7 @@ def plan_training(
     """
     model, mesh = training.model, training.mesh
     backbone = model.backbone
-    if batch_size % mesh.replicas:
-        raise UserError(
-            f"batch_size {batch_size} cannot be split evenly over {mesh.replicas} devices; choose "
-            f"a multiple of {mesh.replicas}."
-        )
+    check_batch_size(batch_size, mesh.replicas)
     if sequence_length > backbone.max_sequence_length:
         raise UserError(
             f"sequence_length {sequence_length} is beyond the preset's "

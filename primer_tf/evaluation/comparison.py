@@ -76,7 +76,7 @@ class Comparison:
                 if test is not None:
                     difference = f"{test.difference:+.4f} ± {test.standard_error:.4f}"
                     p = f"{test.p_value:.2g}"
-                yield *head, name, score_text(figures, metric), difference, p
+                yield *head, name, figures.describe(metric), difference, p
                 head = ("", "")
 
     def _summaries(self) -> Iterator[str]:
@@ -89,12 +89,6 @@ class Comparison:
                 f"tasks, worse on {count['worse']}, equal on {count['equal']} "
                 f"(p < {SIGNIFICANT} by {kinds}, each task by itself)"
             )
-
-
-def score_text(figures: TaskFigures, metric: str) -> str:
-    """Returns a metric with its standard error, if it has one."""
-    error = figures.standard_errors.get(metric)
-    return f"{figures.figures[metric]:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
 
 def check_output(folder: StrPath) -> None:

@@ -65,11 +65,13 @@ class TaskFigures:
         numbers = [float(value) for value in values if isinstance(value, int | float)]
         return numbers if len(numbers) == len(values) else None
 
+    def describe(self, metric: str) -> str:
+        """Returns a metric as text, with its standard error if it has one."""
+        error = self.standard_errors.get(metric)
+        return f"{self.figures[metric]:.4f}" + ("" if error is None else f" ± {error:.4f}")
+
     def __str__(self) -> str:
-        parts = []
-        for name, value in self.figures.items():
-            error = self.standard_errors.get(name)
-            parts.append(f"{name} {value:.4f}" + ("" if error is None else f" ± {error:.4f}"))
+        parts = (f"{name} {self.describe(name)}" for name in self.figures)
         head = f"{self.task}, {self.samples:,} samples, {self.shots}-shot: "
         return head + "  ".join(parts)
 

@@ -3,6 +3,7 @@
 import keras
 
 from primer_tf._compat import variable_layout
+from primer_tf.errors import UserError
 from primer_tf.types import Tensor
 
 
@@ -13,6 +14,15 @@ def num_replicas() -> int:
         return 1
     mesh = distribution.device_mesh
     return int(mesh.shape[list(mesh.axis_names).index(distribution.batch_dim_name)])
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Raises `UserError` unless a batch can be split evenly over a number of devices."""
+    if batch_size % replicas:
+        raise UserError(
+            f"batch_size {batch_size} cannot be split evenly over {replicas} devices; choose a "
+            f"multiple of {replicas}."
+        )
 
 
 def split_rows(x: Tensor, kernel: keras.Variable) -> Tensor:

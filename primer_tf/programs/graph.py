@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from primer_tf.programs.primitive import InvalidProgram, Setting
 from primer_tf.programs.primitives import PRIMITIVES
@@ -152,7 +152,7 @@ class _Builder:
             raise InvalidProgram(f"more than {MAX_BRANCHES} branches run in parallel")
         if count > 1:
             branches = count
-            used = self.used_inputs(instruction)
+            used = used_inputs(instruction, self.live)
             arguments = [
                 self.repeat(node, count, inner) if index in used and node is not None else None
                 for index, node in enumerate(arguments)
@@ -162,11 +162,6 @@ class _Builder:
         else:
             result = self.run(instruction.operation, arguments, inner, branches, path)
         return result if count == 1 else self.concatenate(result, count, total)
-
-    def used_inputs(self, instruction: Instruction) -> set[int]:
-        if instruction.operation in PRIMITIVES:
-            return set(range(PRIMITIVES[instruction.operation].num_inputs))
-        return self.live[instruction.operation].inputs
 
     def apply(
         self,
@@ -246,15 +241,19 @@ def live_instructions(program: Program) -> dict[str, Liveness]:
             if NUM_INPUTS + position not in states:
                 continue
             instruction = subprogram.instructions[position]
-            if instruction.operation in PRIMITIVES:
-                used = set(range(PRIMITIVES[instruction.operation].num_inputs))
-            else:
-                used = live[instruction.operation].inputs
+            used = used_inputs(instruction, live)
             read = (instruction.input_1, instruction.input_2)
             states |= {state for index, state in enumerate(read) if index in used}
         positions = {state - NUM_INPUTS for state in states if state >= NUM_INPUTS}
         live[subprogram.name] = Liveness(positions, {s for s in states if s < NUM_INPUTS})
     return live
+
+
+def used_inputs(instruction: Instruction, live: Mapping[str, Liveness]) -> set[int]:
+    """Returns which of its two inputs an instruction reads, given what its callee depends on."""
+    if instruction.operation in PRIMITIVES:
+        return set(range(PRIMITIVES[instruction.operation].num_inputs))
+    return live[instruction.operation].inputs
 
 
 def _in_order(nodes: Sequence[Node], output: int) -> tuple[Node, ...]:

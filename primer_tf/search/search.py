@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -101,12 +102,11 @@ def run_search(
             from primer_tf.search.in_process_engine import InProcessEngine
 
             make_engine = InProcessEngine
-        engine = make_engine(config, tokens)
-        try:
-            search = _Search(config, SearchRecord(directory), algorithm, engine, budget)
-            return search.run(report)
-        finally:
-            engine.close()
+        with (
+            closing(SearchRecord(directory)) as record,
+            closing(make_engine(config, tokens)) as engine,
+        ):
+            return _Search(config, record, algorithm, engine, budget).run(report)
 
 
 class _Search:

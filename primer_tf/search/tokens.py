@@ -1,13 +1,14 @@
 """The text of a search as tokens, prepared once for all individuals."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from primer_tf.errors import UserError
-from primer_tf.files import PARTIAL, DamagedFileError, atomic_write, read_npz
+from primer_tf.files import DamagedFileError, atomic_write, read_npz
 from primer_tf.search.config import SearchConfig
 from primer_tf.types import StrPath
 
@@ -45,13 +46,11 @@ def prepare_tokens(config: SearchConfig, directory: StrPath) -> Tokens:
         except (DamagedFileError, TypeError) as error:
             raise UserError(f"{path} is damaged: {error}; remove it.") from error
     from primer_tf.data.load_chunks import load_chunks
-    from primer_tf.data.vocabulary import train_vocabulary
-    from primer_tf.data.vocabulary_sample import vocabulary_sample
+    from primer_tf.data.vocabulary_sample import vocabulary_of_text
     from primer_tf.models import PrimerTokenizer
     from primer_tf.tasks.text import TextSource
 
-    documents = vocabulary_sample(TextSource(config.data).pieces("train"))
-    vocabulary = train_vocabulary(documents, config.vocabulary_size)
+    vocabulary = vocabulary_of_text(TextSource(config.data), config.vocabulary_size)
     atomic_write(Path(directory) / VOCABULARY, vocabulary)
     tokenizer = PrimerTokenizer(vocabulary)
     arrays: dict[str, Any] = {}
@@ -63,7 +62,7 @@ def prepare_tokens(config: SearchConfig, directory: StrPath) -> Tokens:
                 f"The {split} text does not fill one sequence of {config.sequence_length} tokens; "
                 "give more text or a smaller sequence_length."
             )
-    partial = path.with_name(f"{PARTIAL}{FILE}")
-    np.savez(partial, **arrays)
-    partial.replace(path)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    atomic_write(path, content.getvalue())
     return Tokens(**arrays)

@@ -75,10 +75,6 @@ class Trainer:
         inputs, targets, weights = self._validation
         return float(model.test_on_batch(inputs, targets, sample_weight=weights))
 
-    def steps(self, program: Program) -> int:
-        """Returns the number of steps that the budget of an individual buys."""
-        return affordable_steps(self.config, infer_graph(program, self.config.hidden_dim))
-
     def train_whole(self, task: Task) -> tuple[Outcome, PrimerCausalLM | None]:
         """Trains a program, and also returns the model, `None` if there is none."""
         return self._train_bands(task, time.monotonic())
@@ -92,7 +88,7 @@ class Trainer:
         if parameters > config.max_parameters:
             reason = f"too large: {parameters:,} weights, more than {config.max_parameters:,}"
             return Outcome("failed", reason=reason, parameters=parameters), None
-        affordable = self.steps(program)
+        affordable = affordable_steps(config, graph)
         if affordable < LEAST * config.steps and not config.wall_time:
             reason = f"too slow: its budget buys {affordable} steps"
             return Outcome("failed", reason=reason, parameters=parameters), None

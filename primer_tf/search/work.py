@@ -1,5 +1,7 @@
 """How much training a fixed amount of work buys."""
 
+import functools
+
 from primer_tf.programs.cost import BYTES, FLOPS_PER_BYTE, program_cost
 from primer_tf.programs.graph import Graph, infer_graph
 from primer_tf.search.config import SearchConfig
@@ -32,7 +34,10 @@ def affordable_steps(config: SearchConfig, graph: Graph) -> int:
         config: The configuration of the search.
         graph: The `Graph` of the program.
     """
-    start = work_of_step(config, infer_graph(config.start(), config.hidden_dim))
-    return min(
-        round(config.steps * start / work_of_step(config, graph)), round(MOST * config.steps)
-    )
+    steps = config.steps * _work_of_start(config) / work_of_step(config, graph)
+    return min(round(steps), round(MOST * config.steps))
+
+
+@functools.cache
+def _work_of_start(config: SearchConfig) -> int:
+    return work_of_step(config, infer_graph(config.start(), config.hidden_dim))

@@ -13,8 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from primer_tf.data.vocabulary import train_vocabulary
-from primer_tf.data.vocabulary_sample import vocabulary_sample
+from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.studies.run_record import FINISHED, read_records, record_path
@@ -103,8 +102,8 @@ def _prepare(path: Path, study: Study, report: Callable[[str], object], execute:
         data = resolve_source(config.data)
         held_out = config.validation_data and resolve_source(config.validation_data)
         report(f"Training a vocabulary of {config.vocabulary_size} pieces")
-        documents = vocabulary_sample(TextSource(data, held_out).pieces("train"))
-        atomic_write(path / VOCABULARY, train_vocabulary(documents, config.vocabulary_size))
+        vocabulary = vocabulary_of_text(TextSource(data, held_out), config.vocabulary_size)
+        atomic_write(path / VOCABULARY, vocabulary)
     if study.kind != "scale" and measured(path, study) is None:
         execute(path, "measure")
 

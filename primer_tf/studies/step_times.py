@@ -1,5 +1,6 @@
 """What a training step of each model costs in seconds, measured in alternation."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,9 @@ def _trainer(study: Study, model: str) -> Any:
         }
     )
     trained = PrimerCausalLM(backbone)
-    optimizer = optimizer_of_run(config, trained.trainable_variables)
+    # Rates take no time, and a budget in seconds has no steps yet, on which other schedules depend.
+    plain = dataclasses.replace(config, schedule="rsqrt", linear_decay_fraction=None)
+    optimizer = optimizer_of_run(plain, trained.trainable_variables)
     trained.compile(optimizer=optimizer, loss=NextTokenLoss(config.z_loss))
     trained.optimizer.build(trained.trainable_variables)
     # The time of a step does not depend on the text.

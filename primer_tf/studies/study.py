@@ -155,10 +155,8 @@ class Study:
         It must be if the learning rate depends on the length of the run, as it does unless the
         schedule is T5's without a decay at the end.
         """
-        schedule, decay = (
-            self.training.get(name) for name in ("schedule", "linear_decay_fraction")
-        )
-        return schedule not in (None, "rsqrt") or bool(decay)
+        config = self.base_config
+        return config.schedule != "rsqrt" or bool(config.linear_decay_fraction)
 
     @property
     def vocabulary_rows(self) -> int:
@@ -169,8 +167,7 @@ class Study:
     def tokens_per_step(self) -> int:
         """Tokens in a training step."""
         config = self.base_config
-        batches = getattr(config, "gradient_accumulation_steps", 1)
-        return batches * config.batch_size * config.sequence_length
+        return config.gradient_accumulation_steps * config.batch_size * config.sequence_length
 
     def flops_per_step(self, model: str, size: str = "") -> int:
         """Returns the training FLOPs of a step; see `architecture` for the arguments."""
@@ -262,26 +259,26 @@ class Study:
             run: The run.
             vocabulary: The SentencePiece model of the study.
         """
-        steps = {} if "interval" in self.training else {"interval": default_interval(run.steps)}
+        config = self.base_config
+        changes: dict[str, Any] = {}
+        if "interval" not in self.training:
+            changes["interval"] = default_interval(run.steps)
+        for name in ("data", "validation_data"):
+            if source := getattr(config, name):
+                changes[name] = resolve_source(source)
         architecture = self.architecture(run.model, run.size)
         architecture["vocabulary_size"] = self.vocabulary_rows
         for name in ("dropout", "gradient_checkpointing"):  # They are fields of their own.
             architecture.pop(name, None)
-        training = {"data": "demo", **self.training}
-        for name in ("data", "validation_data"):
-            if training.get(name):
-                training[name] = resolve_source(training[name])
-        return RunConfig(
-            **{
-                **training,
-                **steps,
-                "preset": run.name,
-                "architecture": architecture,
-                "vocabulary": str(vocabulary),
-                "steps": run.steps,
-                "seed": run.seed,
-                "learning_rate_scale": run.learning_rate_scale,
-            }
+        return dataclasses.replace(
+            config,
+            **changes,
+            preset=run.name,
+            architecture=architecture,
+            vocabulary=str(vocabulary),
+            steps=run.steps,
+            seed=run.seed,
+            learning_rate_scale=run.learning_rate_scale,
         )
 
     def to_dict(self) -> dict[str, Any]:

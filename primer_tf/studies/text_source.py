@@ -1,9 +1,7 @@
 """Texts that come with an installed package."""
 
-import importlib.util
-from pathlib import Path
-
 from primer_tf.errors import UserError
+from primer_tf.installation import package_folder
 
 PREFIX = "package:"
 
@@ -24,7 +22,7 @@ def resolve_source(source: str) -> str:
     if not source.startswith(PREFIX):
         return source
     package, _, path = source.removeprefix(PREFIX).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(package)
+    if folder is None:
         raise UserError(f"{source} needs the package {package}; run `pip install {package}`.")
-    return str(Path(spec.submodule_search_locations[0]) / path)
+    return str(folder / path)

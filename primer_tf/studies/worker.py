@@ -6,7 +6,6 @@ The process ends with its parent: when `LIFELINE`, a pipe that only the parent c
 saves a checkpoint and stops.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -15,7 +14,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
@@ -41,6 +39,7 @@ def train_run(study: Study, run: Run, output: Path) -> None:
             again.
     """
     from primer_tf.studies.environment import environment
+    from primer_tf.training.callbacks.csv_history import read_history
     from primer_tf.training.callbacks.stop_at_divergence import Divergence
     from primer_tf.training.run import train
 
@@ -52,7 +51,9 @@ def train_run(study: Study, run: Run, output: Path) -> None:
         train(config, folder, resume=resume)
     except Divergence as error:
         status, message = DIVERGED, str(error).replace(str(folder), run.name)
-    rows = _rows(folder)
+    history = folder / "history.csv"
+    # A run may diverge before its first evaluation.
+    rows = read_history(history) if history.exists() else []
     started = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     cost = study.cost(run.model, run.size)
     write_record(
@@ -78,15 +79,6 @@ def train_run(study: Study, run: Run, output: Path) -> None:
         },
     )
     shutil.rmtree(folder)
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "history.csv"
-    if not path.exists():  # It diverged before the first evaluation.
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return [{**row, "step": int(row["step"])} for row in rows]
 
 
 def end_with_parent(lifeline: int) -> None:

@@ -12,13 +12,13 @@ import keras
 
 from primer_tf.data.load_chunks import check_source, load_chunks
 from primer_tf.data.prepared_data import PreparedData, is_prepared
-from primer_tf.data.vocabulary import read_vocabulary, train_vocabulary
-from primer_tf.data.vocabulary_sample import vocabulary_sample
+from primer_tf.data.vocabulary import read_vocabulary
+from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
-from primer_tf.layers.replicas import num_replicas
+from primer_tf.layers.replicas import check_batch_size, num_replicas
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import (
     PrimerBackbone,
@@ -94,11 +94,7 @@ def train(
     """
     output = Path(output)
     check_folder(output, resume)
-    if config.batch_size % num_replicas():
-        raise UserError(
-            f"batch_size {config.batch_size} cannot be split evenly over {num_replicas()} devices; "
-            f"choose a multiple of {num_replicas()}."
-        )
+    check_batch_size(config.batch_size, num_replicas())
     if config.architecture is None:
         check_preset(config.preset)
     check_source(config.data, config.validation_data)
@@ -229,8 +225,8 @@ def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
     elif given is not None:
         proto = given
     else:
-        pieces = TextSource(config.data, config.validation_data).pieces("train")
-        proto = train_vocabulary(vocabulary_sample(pieces), config.vocabulary_size)
+        text = TextSource(config.data, config.validation_data)
+        proto = vocabulary_of_text(text, config.vocabulary_size)
     if given not in (None, proto):
         owner = "this run was started with" if resume else f"{config.preset} was trained with"
         raise UserError(

