@@ -14,7 +14,7 @@ from primer_tf.cli import options
 from primer_tf.cli.libraries import need
 from primer_tf.cli.terminal import status
 from primer_tf.errors import UserError
-from primer_tf.training.config import RunConfig
+from primer_tf.training.config import COUNT, RunConfig
 from primer_tf.types import Config
 
 # Fields of `RunConfig` that a study decides, or that are options of their own here.
@@ -43,11 +43,19 @@ def add_study(parser: ArgumentParser, budget: str) -> None:
         action="store_true",
         help=f"choose each model's learning_rate_scale from {', '.join(map(str, SCALES))}",
     )
+    add_workers(parser)
     parser.add_argument("--size", default="tiny", help="size of presets (default: %(default)s)")
     options.add_field(parser, "vocabulary", default=argparse.SUPPRESS)
     for field in dataclasses.fields(RunConfig):
         if "help" in field.metadata and field.name not in DECIDED:
             options.add_field(parser, field.name, default=argparse.SUPPRESS)
+
+
+def add_workers(parser: ArgumentParser) -> None:
+    """Adds the option for the number of runs at a time."""
+    parser.add_argument(
+        "--workers", type=int, default=1, help="runs at a time (default: %(default)s)"
+    )
 
 
 def run_study(
@@ -115,24 +123,30 @@ def run_study(
         atomic_write(folder / COMMAND, f"primer {shlex.join(sys.argv[1:])}\n")
     if measure_again:
         from primer_tf.studies.run_record import FOLDER
-        from primer_tf.studies.run_study import in_a_process
+        from primer_tf.studies.run_study import measure_again as measure
 
         if study.budget["unit"] == "seconds" and (folder / FOLDER).exists():
             raise UserError(
                 f"The lengths of the runs in {folder} come from the measured seconds; measure "
                 "again in another folder."
             )
-        in_a_process(folder, "measure")
+        measure(folder)
         report([folder])
     else:
-        run_folders([folder])
+        run_folders([folder], arguments.workers)
 
 
-def run_folders(folders: Sequence[Path]) -> None:
-    """Runs what is missing of some studies, and reports on each when a seed of it is done."""
+def run_folders(folders: Sequence[Path], workers: int) -> None:
+    """Runs what is missing of some studies, and reports on each when a seed of it is done.
+
+    Args:
+        folders: The folders of the studies.
+        workers: Number of runs at a time.
+    """
+    COUNT.check(workers, "workers")
     with status("Loading TensorFlow"):
         from primer_tf.studies.run_study import run_studies
-    run_studies(folders, finished=lambda folder: report([folder], quiet=True))
+    run_studies(folders, finished=lambda folder: report([folder], quiet=True), workers=workers)
     report(folders)
 
 

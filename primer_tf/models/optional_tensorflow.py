@@ -1,7 +1,13 @@
 """Questions about TensorFlow that need no TensorFlow, which JAX and PyTorch do without."""
 
 import sys
+from importlib.util import find_spec
 from typing import Any
+
+
+def has_tensorflow() -> bool:
+    """Returns whether TensorFlow is installed; the other backends do without."""
+    return find_spec("tensorflow") is not None
 
 
 def is_tensorflow_tensor(x: Any) -> bool:

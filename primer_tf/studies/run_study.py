@@ -1,21 +1,16 @@
-"""Runs what is missing of a study, one training run after the other."""
+"""Runs what is missing of a study, one training run after the other or several at a time."""
 
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
+from primer_tf.studies.processes import Processes
 from primer_tf.studies.run_record import FINISHED, read_records, record_path
 from primer_tf.studies.step_times import StepTimes, read_step_times
 from primer_tf.studies.study import Run, Study
@@ -23,7 +18,7 @@ from primer_tf.studies.study_file import read_study
 from primer_tf.studies.text_source import resolve_source
 from primer_tf.studies.worker import VOCABULARY
 from primer_tf.tasks.text import TextSource
-from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
+from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.types import StrPath
 
 # Does a run of a study, or "measure" of its step times, and leaves its record.
@@ -35,6 +30,7 @@ def run_studies(
     report: Callable[[str], object] = print,
     execute: Execute | None = None,
     finished: Callable[[Path], object] = lambda folder: None,
+    workers: int = 1,
 ) -> None:
     """Runs what is missing of some studies.
 
@@ -46,14 +42,17 @@ def run_studies(
         report: A function that prints a line of progress. Defaults to `print`.
         execute: What does a run. Defaults to a process of its own for each.
         finished: Called with the folder of a study after the last run of a seed.
+        workers: Number of runs at a time. Defaults to 1.
 
     Raises:
         UserError: A run failed, or a study or a record is damaged. Records are kept.
         TrainingInterrupted: SIGINT or SIGTERM. The next call goes on.
     """
-    execute = execute or in_a_process
+    processes = Processes()
+    execute = execute or processes.execute
     paths = [Path(folder) for folder in folders]
     with ExitStack() as stack:
+        processes.interruption = stack.enter_context(PendingSignal(processes.stop))
         for path in paths:
             stack.enter_context(sole_writer(path))
         studies = {path: read_study(path) for path in paths}
@@ -61,9 +60,16 @@ def run_studies(
             _prepare(path, study, report, execute)
         tuning = {path: study.tuning_runs(_seconds(path)) for path, study in studies.items()}
         tuning = {p: runs for p, runs in tuning.items() if len(studies[p].learning_rate_scales) > 1}
-        _run_missing(list(_ordered(tuning)), studies, report, execute)
+        _run_missing(list(_ordered(tuning)), studies, report, execute, workers)
         runs = {path: planned_runs(path, study) for path, study in studies.items()}
-        _run_missing(list(_ordered(runs)), studies, report, execute, finished)
+        _run_missing(list(_ordered(runs)), studies, report, execute, workers, finished)
+
+
+def measure_again(folder: StrPath) -> None:
+    """Measures the step times of a study again; see `run_studies` for what is raised."""
+    processes = Processes()
+    with PendingSignal(processes.stop) as processes.interruption:
+        processes.execute(Path(folder), "measure")
 
 
 def planned_runs(path: Path, study: Study) -> list[Run]:
@@ -113,6 +119,7 @@ def _run_missing(
     studies: Mapping[Path, Study],
     report: Callable[[str], object],
     execute: Execute,
+    workers: int,
     finished: Callable[[Path], object] = lambda folder: None,
 ) -> None:
     records = {
@@ -123,23 +130,33 @@ def _run_missing(
     if done := len(runs) - len(missing):
         report(f"{done} of {len(runs)} runs are already done.")
 
-    def flops(path: Path, run: Run) -> float:
+    def flops(item: tuple[Path, Run]) -> float:
+        path, run = item
         return run.steps * studies[path].flops_per_step(run.model, run.size)
 
-    left, trained, start = sum(flops(*item) for item in missing), 0.0, time.monotonic()
-    for number, (path, run) in enumerate(missing):
-        line = f"Run {done + number + 1} of {len(runs)}: {path.name}/{run.name}"
-        if trained:
-            line += f"  (about {_hours(left * (time.monotonic() - start) / trained)} left)"
-        report(line)
-        execute(path, run)
-        if not record_path(path, run).exists():
-            raise UserError(f"The run {run.name} has left no record in {path}.")
-        left -= flops(path, run)
-        trained += flops(path, run)
-        following = missing[number + 1 :]
-        if not any(p == path and later.seed == run.seed for p, later in following):
-            finished(path)
+    total, start = sum(map(flops, missing)), time.monotonic()
+    waiting, left = list(missing), list(missing)
+    running: dict[Future, tuple[Path, Run]] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        while left:
+            while waiting and len(running) < workers:
+                path, run = waiting.pop(0)
+                number = len(runs) - len(waiting)
+                line = f"Run {number} of {len(runs)}: {path.name}/{run.name}"
+                undone = sum(map(flops, left))
+                if undone < total:
+                    seconds = undone * (time.monotonic() - start) / (total - undone)
+                    line += f"  (about {_hours(seconds)} left)"
+                report(line)
+                running[pool.submit(execute, path, run)] = path, run
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                path, run = running.pop(ended)
+                ended.result()
+                if not record_path(path, run).exists():
+                    raise UserError(f"The run {run.name} has left no record in {path}.")
+                left.remove((path, run))
+                if not any(p == path and other.seed == run.seed for p, other in left):
+                    finished(path)
 
 
 def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
@@ -155,49 +172,3 @@ def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:
 def _hours(seconds: float) -> str:
     minutes = math.ceil(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-def in_a_process(path: Path, run: Run | str) -> None:
-    """Does a run in a process of its own; a signal to this process stops it with a checkpoint.
-
-    Args:
-        path: The folder of the study.
-        run: The run, or `"measure"`.
-
-    Raises:
-        UserError: The run failed.
-        TrainingInterrupted: SIGINT or SIGTERM.
-    """
-    reader, writer = os.pipe()
-    what: Any = run if isinstance(run, str) else asdict(run)
-    command = [sys.executable, "-m", "primer_tf.studies.worker", str(path), json.dumps(what)]
-    try:
-        process = subprocess.Popen(
-            [*command, str(reader)],
-            pass_fds=[reader],
-            stderr=subprocess.PIPE,
-            text=True,
-            # A group of its own: Ctrl-C is for this process, which passes it on once.
-            process_group=0,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
-        )
-    finally:
-        os.close(reader)
-    name = run if isinstance(run, str) else run.name
-    with PendingSignal(lambda: process.send_signal(signal.SIGTERM)) as pending:
-        _, errors = process.communicate()
-    os.close(writer)
-    if pending.number:
-        raise TrainingInterrupted(
-            f"{signal.Signals(pending.number).name} ended the study during {name}; the same "
-            "command goes on from its last checkpoint.",
-            pending.number,
-        )
-    if process.returncode:
-        lines = [line for line in errors.splitlines() if line.strip()]
-        reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        ended = f"it ended with status {process.returncode}"
-        reason = reasons[-1] if reasons else ": ".join([ended, *lines[-1:]])
-        raise UserError(
-            f"{name} failed: {reason.rstrip('.')}. Finished runs are kept; run the command again."
-        )

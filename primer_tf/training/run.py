@@ -26,6 +26,7 @@ from primer_tf.models import (
     PrimerCausalLMPreprocessor,
     PrimerTokenizer,
 )
+from primer_tf.models.optional_tensorflow import has_tensorflow
 from primer_tf.models.preset_files import check_preset
 from primer_tf.models.training_state import restore_training_state
 from primer_tf.optimizers.averaged_weights import averaged_weights, start_averages, use_averages
@@ -167,7 +168,7 @@ def _train(
             stop,
             display,
             history,
-            TensorBoardScalars(output / TENSORBOARD),
+            *([TensorBoardScalars(output / TENSORBOARD)] if has_tensorflow() else []),
             presets,
             curve,
             SaveCheckpoint(checkpoints),
@@ -205,7 +206,8 @@ def _summary(output: Path, history: CSVHistory) -> Iterator[str]:
         yield f"Best preset: {output / BEST} ({figures})"
     if history.rows:
         yield f"Learning curve: {output / CURVE}"
-    yield f"TensorBoard: tensorboard --logdir {shlex.quote(str(output / TENSORBOARD))}"
+    if has_tensorflow():
+        yield f"TensorBoard: tensorboard --logdir {shlex.quote(str(output / TENSORBOARD))}"
 
 
 def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:

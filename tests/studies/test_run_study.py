@@ -2,6 +2,7 @@
 
 import csv
 import json
+from threading import Barrier
 
 import pytest
 
@@ -38,6 +39,31 @@ def test_studies_are_interleaved_by_seed(tmp_path):
     run_studies(folders, lambda line: None, runs, finished=lambda folder: finished.append(folder))
     assert [each.seed for each in runs.done] == [0] * 4 + [1] * 4
     assert finished == [*folders, *folders]
+
+
+def test_several_runs_at_a_time(tmp_path):
+    study = compare_study()
+    folder = start(study, tmp_path / "study")
+    runs, together = FakeRuns(study), Barrier(3, timeout=60)
+
+    def execute(path, run):
+        if run != "measure":
+            together.wait()  # Goes on when three runs are here.
+        runs(path, run)
+
+    finished = []
+    run_studies([folder], lambda line: None, execute, finished=finished.append, workers=3)
+    assert len(runs.done) == len(set(runs.done)) == 6
+    assert finished == [folder] * 3
+
+
+def test_the_first_failure_starts_no_other_run(tmp_path):
+    study = compare_study()
+    folder = start(study, tmp_path / "study")
+    runs = FakeRuns(study, fail_at=2)
+    with pytest.raises(OSError, match="No space"):
+        run_studies([folder], lambda line: None, runs, workers=2)
+    assert len(list((folder / "runs").iterdir())) == len(runs.done) <= 3
 
 
 def test_progress_says_what_is_left(tmp_path):

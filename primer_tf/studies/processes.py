@@ -1,0 +1,98 @@
+"""Runs of studies in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from primer_tf.errors import UserError
+from primer_tf.studies.study import Run
+from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
+
+
+class Processes:
+    """Does runs of studies in processes of their own, which a signal stops with a checkpoint.
+
+    Attributes:
+        interruption: The `PendingSignal` that calls `stop`, or `None` if signals are not watched.
+    """
+
+    def __init__(self) -> None:
+        self.interruption: PendingSignal | None = None
+        self._running: set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def execute(self, path: Path, run: Run | str) -> None:
+        """Does a run; several threads may do so at a time.
+
+        Args:
+            path: The folder of the study.
+            run: The run, or `"measure"`.
+
+        Raises:
+            UserError: The run failed.
+            TrainingInterrupted: `stop` was called.
+        """
+        name = run if isinstance(run, str) else run.name
+        # The process ends when the pipe closes, as it does when this process ends.
+        reader, writer = os.pipe()
+        try:
+            with self._lock:
+                self._check_stopped(name)
+                process = self._start(path, run, reader)
+                self._running.add(process)
+        finally:
+            os.close(reader)
+        _, errors = process.communicate()
+        os.close(writer)
+        with self._lock:
+            self._running.remove(process)
+            self._check_stopped(name)
+        if process.returncode:
+            raise UserError(
+                f"{name} failed: {_reason(process.returncode, errors)}. Finished runs are kept; "
+                "run the command again."
+            )
+
+    def stop(self) -> None:
+        """Lets every process save a checkpoint and end, and starts no other."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.send_signal(signal.SIGTERM)
+
+    def _start(self, path: Path, run: Run | str, lifeline: int) -> subprocess.Popen:
+        what: Any = run if isinstance(run, str) else asdict(run)
+        command = [sys.executable, "-m", "primer_tf.studies.worker", str(path), json.dumps(what)]
+        return subprocess.Popen(
+            [*command, str(lifeline)],
+            pass_fds=[lifeline],
+            stderr=subprocess.PIPE,
+            text=True,
+            # A group of its own: Ctrl-C is for this process, which passes it on once.
+            process_group=0,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+        )
+
+    def _check_stopped(self, name: str) -> None:
+        if self._stopped:
+            number = (self.interruption and self.interruption.number) or signal.SIGTERM
+            raise TrainingInterrupted(
+                f"{signal.Signals(number).name} ended the study during {name}; the same command "
+                "goes on from its last checkpoint.",
+                number,
+            )
+
+
+def _reason(status: int, errors: str) -> str:
+    """Returns why a process failed, from what it wrote on its standard error."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    reason = reasons[-1] if reasons else ": ".join([f"it ended with status {status}", *lines[-1:]])
+    return reason.rstrip(".")
