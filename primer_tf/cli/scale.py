@@ -21,12 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="d_model x layers of each size, with heads of 32 channels and d_ff = 4 d_model "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--lengths",
-        default="0.25,0.5,1",
-        help="shares of the budget after which a loss is a point of the law (default: %(default)s)",
-    )
-    studies.add_study(parser, "steps:1000")
+    studies.add_study(parser, "steps:1000", lengths="0.25,0.5,1")
 
 
 def run(arguments: Namespace) -> None:
@@ -39,13 +34,11 @@ def run(arguments: Namespace) -> None:
 
     try:
         sizes = {text: shape(*map(int, text.split("x"))) for text in arguments.shapes.split(",")}
-        lengths = [float(text) for text in arguments.lengths.split(",")]
     except (TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            "shapes must be given as 64x2,128x4 and lengths as 0.25,0.5,1; received "
-            f"{arguments.shapes!r} and {arguments.lengths!r}."
+            f"shapes must be given as 64x2,128x4; received {arguments.shapes!r}."
         ) from error
     studies.run_study(
         arguments,
@@ -54,5 +47,4 @@ def run(arguments: Namespace) -> None:
         models,
         next(iter(models)),
         sizes=sizes,
-        lengths=lengths,
     )

@@ -22,18 +22,25 @@ DECIDED = ("preset", "steps", "seed", "learning_rate_scale", "vocabulary")
 SCALES = (0.5, 1.0, 2.0)
 
 
-def add_study(parser: ArgumentParser, budget: str) -> None:
+def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:
     """Adds the options that all studies have.
 
     Args:
         parser: The parser to add them to.
         budget: The default budget.
+        lengths: The default lengths. Defaults to the whole budget alone.
     """
     parser.add_argument("--output", required=True, help="folder of the study")
     parser.add_argument(
         "--budget",
         default=budget,
         help="how long each model trains: steps:N, flops:X or seconds:S (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lengths",
+        default=lengths,
+        help="shares of the budget after which the loss counts; with a schedule that depends on "
+        "the length of a run each is a run of its own (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds", type=int, default=3, help="number of seeds (default: %(default)s)"
@@ -107,6 +114,7 @@ def run_study(
         budget=parse_budget(arguments.budget),
         seeds=tuple(range(arguments.seeds)),
         learning_rate_scales=SCALES if arguments.tune else (),
+        lengths=parse_lengths(arguments.lengths),
         **others,
     )
     if study.budget["unit"] != "seconds":
@@ -184,6 +192,14 @@ def parse_budget(text: str) -> dict[str, Any]:
     if unit == "steps" and amount != int(amount):
         raise UserError(f"budget must have whole steps; received {text!r}.")
     return {"unit": unit, "amount": int(amount) if unit == "steps" else amount}
+
+
+def parse_lengths(text: str) -> tuple[float, ...]:
+    """Returns the lengths that an option gives, as `Study` takes them."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise UserError(f"lengths must be given as 0.25,0.5,1; received {text!r}.") from error
 
 
 def model_presets(names: str, size: str) -> dict[str, Config]:

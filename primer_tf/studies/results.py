@@ -178,9 +178,21 @@ def difference_estimate(
 
 
 def _curves(records: Sequence[Record]) -> Curves:
+    """Returns the curves of runs of one model and one length."""
     steps = records[0]["curve"]["step"]
     losses = [record["curve"]["validation_loss"] for record in records]
     return Curves(np.array(steps, float), np.array(losses, float))
+
+
+def _curves_of_ends(runs: Mapping[Run, Record]) -> Curves:
+    """Returns curves whose points are the ends of runs, one of each length, of one model."""
+    ends: dict[int, dict[int, float]] = {}
+    for run, record in runs.items():
+        ends.setdefault(run.seed, {})[run.steps] = record["curve"]["validation_loss"][-1]
+    steps = sorted({run.steps for run in runs})
+    # A seed counts when all its lengths are done.
+    losses = [[own[length] for length in steps] for own in ends.values() if len(own) == len(steps)]
+    return Curves(np.array(steps, float), np.array(losses, float).reshape(-1, len(steps)))
 
 
 def _in_unit(curves: Curves, per_step: float) -> Curves:
@@ -191,15 +203,22 @@ def _models(
     study: Study, finished: Mapping[Run, Record], times: StepTimes | None
 ) -> list[ModelResult]:
     by_model: dict[str, list[Record]] = {}
-    for run, record in finished.items():
-        by_model.setdefault(run.model, []).append(record)
-    if study.baseline not in by_model:
+    all_curves: dict[str, Curves] = {}
+    for name in study.models:
+        runs = {run: record for run, record in finished.items() if run.model == name}
+        longest = max((run.steps for run in runs), default=0)
+        by_model[name] = [record for run, record in runs.items() if run.steps == longest]
+        if study.separate_lengths and len(study.lengths) > 1:
+            all_curves[name] = _curves_of_ends(runs)
+        elif runs:
+            all_curves[name] = _curves(by_model[name])
+    all_curves = {name: curves for name, curves in all_curves.items() if len(curves.losses)}
+    if study.baseline not in all_curves:
         return []
-    base = _curves(by_model[study.baseline])
+    base = all_curves[study.baseline]
     results = []
-    for name in (name for name in study.models if name in by_model):
+    for name, curves in all_curves.items():
         records = by_model[name]
-        curves = _curves(records)
         flops = {n: by_model[n][0]["train_flops_per_token"] for n in (study.baseline, name)}
         speedups = {}
         if name != study.baseline:

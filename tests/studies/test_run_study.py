@@ -91,6 +91,31 @@ def test_the_speedup_is_that_of_the_simulation(tmp_path):
     assert "primer_ez reaches the final loss of vanilla with" in summary(results)[0]
 
 
+def test_with_a_decay_each_point_is_the_end_of_a_run(tmp_path):
+    """Losses in the middle of a run, before its decay, say nothing about a shorter run."""
+    training = {**compare_study().training, "linear_decay_fraction": 0.5}
+    study = compare_study(training=training, lengths=[0.25, 0.5, 0.75, 1.0])
+    folder = start(study, tmp_path / "study")
+    runs = FakeRuns(study)
+
+    def execute(path, run):
+        runs(path, run)
+        if run != "measure":
+            record = runs.record(run)
+            losses = record["curve"]["validation_loss"]
+            record["curve"]["validation_loss"] = [9.0] * (len(losses) - 1) + losses[-1:]
+            write_record(record_path(path, run), record)
+
+    run_studies([folder], lambda line: None, execute)
+    assert len(runs.done) == 2 * 3 * 4
+    model = write_report(folder).models[1]
+    assert model.curves.compute.tolist() == [250, 500, 750, 1000]
+    assert model.curves.losses.shape == (3, 4)
+    # It learns twice as fast in tokens, and its size counts double as well.
+    assert 1.9 < model.speedups["steps"].factor.low < 4
+    assert len(model.curves.losses) == 3 and model.p_value < 0.01
+
+
 def test_a_report_is_complete(tmp_path):
     study = compare_study(title="<b>A & B</b>")
     folder = start(study, tmp_path / "study")
