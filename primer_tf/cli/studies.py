@@ -59,9 +59,14 @@ def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:
 
 
 def add_workers(parser: ArgumentParser) -> None:
-    """Adds the option for the number of runs at a time."""
+    """Adds the options for how many runs train at a time."""
     parser.add_argument(
-        "--workers", type=int, default=1, help="runs at a time (default: %(default)s)"
+        "--workers", type=int, default=1, help="processes at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="train all runs of a model as one program, for small models on a GPU; JAX only",
     )
 
 
@@ -141,20 +146,26 @@ def run_study(
         measure(folder)
         report([folder])
     else:
-        run_folders([folder], arguments.workers)
+        run_folders([folder], arguments.workers, arguments.together)
 
 
-def run_folders(folders: Sequence[Path], workers: int) -> None:
+def run_folders(folders: Sequence[Path], workers: int, together: bool) -> None:
     """Runs what is missing of some studies, and reports on each when a seed of it is done.
 
     Args:
         folders: The folders of the studies.
-        workers: Number of runs at a time.
+        workers: Number of processes at a time.
+        together: Whether all runs of a model train as one program.
     """
     COUNT.check(workers, "workers")
     with status("Loading TensorFlow"):
         from primer_tf.studies.run_study import run_studies
-    run_studies(folders, finished=lambda folder: report([folder], quiet=True), workers=workers)
+    run_studies(
+        folders,
+        finished=lambda folder: report([folder], quiet=True),
+        workers=workers,
+        together=together,
+    )
     report(folders)
 
 

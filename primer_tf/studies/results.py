@@ -208,7 +208,7 @@ def _models(
         runs = {run: record for run, record in finished.items() if run.model == name}
         longest = max((run.steps for run in runs), default=0)
         by_model[name] = [record for run, record in runs.items() if run.steps == longest]
-        if study.separate_lengths and len(study.lengths) > 1:
+        if runs and study.separate_lengths and len(study.lengths) > 1:
             all_curves[name] = _curves_of_ends(runs)
         elif runs:
             all_curves[name] = _curves(by_model[name])
