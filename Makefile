@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## Train a tiny Primer on the demo text, plot, sample, expor
 	$(BIN)/primer demo --output $(OUTPUT) --steps $(STEPS)
 
 # Each study is a folder of results/ with its definition; ONLY=kjv runs that one alone.
-ONLY = kjv sotu ablation scaling
+ONLY = kjv sotu kjv_constant sotu_constant ablation scaling
 study: $(VENV)/.study ## Train what is missing of the recorded studies, for hours; ONLY=smoke: minutes
 	nice -n 19 $(BIN)/primer study $(ONLY:%=results/%)
 

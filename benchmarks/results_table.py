@@ -12,7 +12,7 @@ from primer_tf.studies.tables import p_text
 CHECKOUT = Path(__file__).parents[1]
 README = CHECKOUT / "README.md"
 RESULTS = CHECKOUT / "results"
-STUDIES = ("kjv", "sotu", "scaling")
+STUDIES = ("kjv", "sotu", "kjv_constant", "sotu_constant", "scaling")
 START, END = "<!-- results: python -m benchmarks.results_table -->", "<!-- end of results -->"
 
 

@@ -59,14 +59,9 @@ def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:
 
 
 def add_workers(parser: ArgumentParser) -> None:
-    """Adds the options for how many runs train at a time."""
+    """Adds the option for the number of runs at a time."""
     parser.add_argument(
-        "--workers", type=int, default=1, help="processes at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--together",
-        action="store_true",
-        help="train all runs of a model as one program, for small models on a GPU; JAX only",
+        "--workers", type=int, default=1, help="runs at a time (default: %(default)s)"
     )
 
 
@@ -146,26 +141,20 @@ def run_study(
         measure(folder)
         report([folder])
     else:
-        run_folders([folder], arguments.workers, arguments.together)
+        run_folders([folder], arguments.workers)
 
 
-def run_folders(folders: Sequence[Path], workers: int, together: bool) -> None:
+def run_folders(folders: Sequence[Path], workers: int) -> None:
     """Runs what is missing of some studies, and reports on each when a seed of it is done.
 
     Args:
         folders: The folders of the studies.
-        workers: Number of processes at a time.
-        together: Whether all runs of a model train as one program.
+        workers: Number of runs at a time.
     """
     COUNT.check(workers, "workers")
     with status("Loading TensorFlow"):
         from primer_tf.studies.run_study import run_studies
-    run_studies(
-        folders,
-        finished=lambda folder: report([folder], quiet=True),
-        workers=workers,
-        together=together,
-    )
+    run_studies(folders, finished=lambda folder: report([folder], quiet=True), workers=workers)
     report(folders)
 
 

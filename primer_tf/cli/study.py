@@ -23,4 +23,4 @@ def run(arguments: Namespace) -> None:
     if arguments.report:
         studies.report(arguments.folders)
     else:
-        studies.run_folders(arguments.folders, arguments.workers, arguments.together)
+        studies.run_folders(arguments.folders, arguments.workers)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,24 +28,24 @@ class Processes:
         self._lock = threading.Lock()
         self._stopped = False
 
-    def execute(self, path: Path, runs: Sequence[Run] | str) -> None:
-        """Does runs in one process; several threads may do so at a time.
+    def execute(self, path: Path, run: Run | str) -> None:
+        """Does a run; several threads may do so at a time.
 
         Args:
             path: The folder of the study.
-            runs: The runs, or `"measure"`. Several train together.
+            run: The run, or `"measure"`.
 
         Raises:
-            UserError: A run failed.
+            UserError: The run failed.
             TrainingInterrupted: `stop` was called.
         """
-        name = runs if isinstance(runs, str) else runs[0].name
+        name = run if isinstance(run, str) else run.name
         # The process ends when the pipe closes, as it does when this process ends.
         reader, writer = os.pipe()
         try:
             with self._lock:
                 self._check_stopped(name)
-                process = self._start(path, runs, reader)
+                process = self._start(path, run, reader)
                 self._running.add(process)
         finally:
             os.close(reader)
@@ -68,8 +67,8 @@ class Processes:
             for process in self._running:
                 process.send_signal(signal.SIGTERM)
 
-    def _start(self, path: Path, runs: Sequence[Run] | str, lifeline: int) -> subprocess.Popen:
-        what: Any = runs if isinstance(runs, str) else [asdict(run) for run in runs]
+    def _start(self, path: Path, run: Run | str, lifeline: int) -> subprocess.Popen:
+        what: Any = run if isinstance(run, str) else asdict(run)
         command = [sys.executable, "-m", "primer_tf.studies.worker", str(path), json.dumps(what)]
         return subprocess.Popen(
             [*command, str(lifeline)],

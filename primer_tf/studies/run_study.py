@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
@@ -22,8 +21,8 @@ from primer_tf.tasks.text import TextSource
 from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.types import StrPath
 
-# Does runs of a study, or "measure" of its step times, and leaves their records.
-Execute = Callable[[Path, Sequence[Run] | str], None]
+# Does a run of a study, or "measure" of its step times, and leaves its record.
+Execute = Callable[[Path, Run | str], None]
 
 
 def run_studies(
@@ -32,7 +31,6 @@ def run_studies(
     execute: Execute | None = None,
     finished: Callable[[Path], object] = lambda folder: None,
     workers: int = 1,
-    together: bool = False,
 ) -> None:
     """Runs what is missing of some studies.
 
@@ -42,11 +40,9 @@ def run_studies(
     Args:
         folders: The folders of the studies, each with its `study.json`.
         report: A function that prints a line of progress. Defaults to `print`.
-        execute: What does a run. Defaults to processes of their own.
+        execute: What does a run. Defaults to a process of its own for each.
         finished: Called with the folder of a study after the last run of a seed.
-        workers: Number of processes at a time. Defaults to 1.
-        together: Whether all runs of a model and size train together; see `train_together`.
-            Defaults to `False`: each in a process of its own.
+        workers: Number of runs at a time. Defaults to 1.
 
     Raises:
         UserError: A run failed, or a study or a record is damaged. Records are kept.
@@ -64,10 +60,9 @@ def run_studies(
             _prepare(path, study, report, execute)
         tuning = {path: study.tuning_runs(_seconds(path)) for path, study in studies.items()}
         tuning = {p: runs for p, runs in tuning.items() if len(studies[p].learning_rate_scales) > 1}
-        how = (studies, report, execute, workers, together)
-        _run_missing(list(_ordered(tuning)), *how)
+        _run_missing(list(_ordered(tuning)), studies, report, execute, workers)
         runs = {path: planned_runs(path, study) for path, study in studies.items()}
-        _run_missing(list(_ordered(runs)), *how, finished)
+        _run_missing(list(_ordered(runs)), studies, report, execute, workers, finished)
 
 
 def measure_again(folder: StrPath) -> None:
@@ -125,7 +120,6 @@ def _run_missing(
     report: Callable[[str], object],
     execute: Execute,
     workers: int,
-    together: bool,
     finished: Callable[[Path], object] = lambda folder: None,
 ) -> None:
     records = {
@@ -136,48 +130,33 @@ def _run_missing(
     if done := len(runs) - len(missing):
         report(f"{done} of {len(runs)} runs are already done.")
 
-    def flops(job: tuple[Path, Sequence[Run]]) -> float:
-        path, runs = job
-        return sum(run.steps * studies[path].flops_per_step(run.model, run.size) for run in runs)
+    def flops(item: tuple[Path, Run]) -> float:
+        path, run = item
+        return run.steps * studies[path].flops_per_step(run.model, run.size)
 
-    waiting = _jobs(missing, together)
-    if together:  # Long jobs first, so that processes end at the same time.
-        waiting.sort(key=flops, reverse=True)
-    total, start = sum(map(flops, waiting)), time.monotonic()
-    left, number = list(waiting), done
-    running: dict[Future, tuple[Path, Sequence[Run]]] = {}
+    total, start = sum(map(flops, missing)), time.monotonic()
+    waiting, left = list(missing), list(missing)
+    running: dict[Future, tuple[Path, Run]] = {}
     with ThreadPoolExecutor(workers) as pool:
         while left:
             while waiting and len(running) < workers:
-                path, job = waiting.pop(0)
-                line = f"Run {number + 1} of {len(runs)}: {path.name}/{job[0].name}"
-                if len(job) > 1:
-                    line += f" and {len(job) - 1} more"
-                number += len(job)
+                path, run = waiting.pop(0)
+                number = len(runs) - len(waiting)
+                line = f"Run {number} of {len(runs)}: {path.name}/{run.name}"
                 undone = sum(map(flops, left))
                 if undone < total:
                     seconds = undone * (time.monotonic() - start) / (total - undone)
                     line += f"  (about {_hours(seconds)} left)"
                 report(line)
-                running[pool.submit(execute, path, job)] = path, job
+                running[pool.submit(execute, path, run)] = path, run
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                path, job = running.pop(ended)
+                path, run = running.pop(ended)
                 ended.result()
-                for run in job:
-                    if not record_path(path, run).exists():
-                        raise UserError(f"The run {run.name} has left no record in {path}.")
-                left.remove((path, job))
-                seeds = {run.seed for other, job in left if other == path for run in job}
-                if not seeds & {run.seed for run in job}:
+                if not record_path(path, run).exists():
+                    raise UserError(f"The run {run.name} has left no record in {path}.")
+                left.remove((path, run))
+                if not any(p == path and other.seed == run.seed for p, other in left):
                     finished(path)
-
-
-def _jobs(missing: Sequence[tuple[Path, Run]], together: bool) -> list[tuple[Path, Sequence[Run]]]:
-    """Returns the runs of each process: one, or all of a model and size."""
-    jobs: dict[Any, list[Run]] = {}
-    for path, run in missing:
-        jobs.setdefault((path, run.model, run.size) if together else (path, run), []).append(run)
-    return [(path, runs) for (path, *_), runs in jobs.items()]
 
 
 def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:

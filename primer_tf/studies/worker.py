@@ -1,22 +1,19 @@
-"""A training run of a study, or several together, in a process of their own.
+"""One training run of a study in a process of its own.
 
 TensorFlow keeps in memory what it has compiled, so a process for each run is what lets a study go
-on for days. `python -m primer_tf.studies.worker STUDY RUNS LIFELINE` trains and writes the records.
+on for days. `python -m primer_tf.studies.worker STUDY RUN LIFELINE` trains and writes the record.
 The process ends with its parent: when `LIFELINE`, a pipe that only the parent can write, closes, it
 saves a checkpoint and stops.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
@@ -41,6 +38,7 @@ def train_run(study: Study, run: Run, output: Path) -> None:
         TrainingInterrupted: There was a signal; the run goes on from a checkpoint when it is called
             again.
     """
+    from primer_tf.studies.environment import environment
     from primer_tf.training.callbacks.csv_history import read_history
     from primer_tf.training.callbacks.stop_at_divergence import Divergence
     from primer_tf.training.run import train
@@ -56,48 +54,7 @@ def train_run(study: Study, run: Run, output: Path) -> None:
     history = folder / "history.csv"
     # A run may diverge before its first evaluation.
     rows = read_history(history) if history.exists() else []
-    tokens = json.loads((folder / "run.json").read_text(encoding="utf-8"))["tokens_sha256"]
-    _write(study, run, output, status, message, rows, tokens)
-    shutil.rmtree(folder)
-
-
-def train_runs(study: Study, runs: Sequence[Run], output: Path) -> None:
-    """Trains runs of one model together, on JAX, and writes their records.
-
-    Args:
-        study: The study.
-        runs: The runs; see `train_together`.
-        output: The folder of the study.
-
-    Raises:
-        UserError: They cannot train together.
-    """
-    from primer_tf.studies.together import is_complete, train_together
-
-    vocabulary = output / VOCABULARY
-    histories, tokens = train_together(study, runs, vocabulary)
-    for run, rows in zip(runs, histories, strict=True):
-        status, message = FINISHED, None
-        if not is_complete(study, run, vocabulary, rows):
-            last = rows[-1]["step"] if rows else 0
-            status = DIVERGED
-            message = f"{run.name}: Training has diverged after step {last}."
-        _write(study, run, output, status, message, rows, tokens, trained_together=len(runs))
-
-
-def _write(
-    study: Study,
-    run: Run,
-    output: Path,
-    status: str,
-    message: str | None,
-    rows: Sequence[Mapping[str, Any]],
-    tokens_sha256: str,
-    **others: Any,
-) -> None:
-    from primer_tf.studies.environment import environment
-
-    config = study.config(run, output / VOCABULARY)
+    started = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     cost = study.cost(run.model, run.size)
     write_record(
         record_path(output, run),
@@ -111,17 +68,17 @@ def _write(
                 "vocabulary": VOCABULARY,
                 **{k: v for k, v in study.training.items() if k.endswith("data")},
             },
-            "vocabulary_sha256": hashlib.sha256((output / VOCABULARY).read_bytes()).hexdigest(),
-            "tokens_sha256": tokens_sha256,
+            "vocabulary_sha256": started["vocabulary_sha256"],
+            "tokens_sha256": started["tokens_sha256"],
             "parameters": cost.parameters,
             "train_flops_per_token": cost.train_flops,
             "tokens_per_step": study.tokens_per_step,
             "tokens_per_second": [row["tokens_per_second"] for row in rows],
             "curve": {name: [row[name] for row in rows] for name in CURVE},
             "environment": environment(),
-            **others,
         },
     )
+    shutil.rmtree(folder)
 
 
 def end_with_parent(lifeline: int) -> None:
@@ -139,20 +96,16 @@ def end_with_parent(lifeline: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Trains the runs that the arguments name; an error is one line on the standard error."""
-    output, what, lifeline = Path(argv[0]), json.loads(argv[1]), int(argv[2])
+    """Trains the run that the arguments name; an error is one line on the standard error."""
+    output, name, lifeline = Path(argv[0]), json.loads(argv[1]), int(argv[2])
     end_with_parent(lifeline)
     try:
-        if what == "measure":
+        if name == "measure":
             from primer_tf.studies.step_times import measure
 
             measure(read_study(output), output)
         else:
-            study, runs = read_study(output), [Run(**run) for run in what]
-            if len(runs) == 1:
-                train_run(study, runs[0], output)
-            else:
-                train_runs(study, runs, output)
+            train_run(read_study(output), Run(**name), output)
     except KeyboardInterrupt as error:
         return 128 + getattr(error, "number", signal.SIGINT)
     except (UserError, OSError) as error:

@@ -113,7 +113,7 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     proto = _vocabulary(config, output, resume)
     tokenizer = PrimerTokenizer(proto)
-    model = build_model(config, tokenizer)
+    model = _model(config, tokenizer)
     data = (tokenizer, config.sequence_length, config.validation_data)
     chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
@@ -240,16 +240,8 @@ def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
     return proto
 
 
-def build_model(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:
-    """Returns the model to train, with room for the vocabulary.
-
-    Args:
-        config: What defines the run.
-        tokenizer: The tokenizer of the run.
-
-    Raises:
-        UserError: There is no such preset, it cannot be trained, or the sequences are too long.
-    """
+def _model(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:
+    """Returns the model to train, with room for the vocabulary."""
     arguments: Config = {
         "dropout": config.dropout,
         "gradient_checkpointing": config.gradient_checkpointing,

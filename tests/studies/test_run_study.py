@@ -46,30 +46,15 @@ def test_several_runs_at_a_time(tmp_path):
     folder = start(study, tmp_path / "study")
     runs, together = FakeRuns(study), Barrier(3, timeout=60)
 
-    def execute(path, job):
-        if job != "measure":
+    def execute(path, run):
+        if run != "measure":
             together.wait()  # Goes on when three runs are here.
-        runs(path, job)
+        runs(path, run)
 
     finished = []
     run_studies([folder], lambda line: None, execute, finished=finished.append, workers=3)
     assert len(runs.done) == len(set(runs.done)) == 6
     assert finished == [folder] * 3
-
-
-def test_all_runs_of_a_model_and_size_are_one_job(tmp_path):
-    study = scale_study(seeds=[0, 1], learning_rate_scales=[1.0, 2.0])
-    folder = start(study, tmp_path / "study")
-    runs, jobs = FakeRuns(study), []
-
-    def execute(path, job):
-        jobs.append(job)
-        runs(path, job)
-
-    run_studies([folder], lambda line: None, execute, together=True)
-    assert len(jobs) == 2 * 2 * 4  # Tuning and runs, two models, four sizes.
-    assert all(len({(run.model, run.size, run.tuning) for run in job}) == 1 for job in jobs)
-    assert len(runs.done) == len(set(runs.done)) == 2 * 2 * 2 * 4
 
 
 def test_the_first_failure_starts_no_other_run(tmp_path):
@@ -113,9 +98,9 @@ def test_with_a_decay_each_point_is_the_end_of_a_run(tmp_path):
     folder = start(study, tmp_path / "study")
     runs = FakeRuns(study)
 
-    def execute(path, job):
-        runs(path, job)
-        for run in job if job != "measure" else ():
+    def execute(path, run):
+        runs(path, run)
+        if run != "measure":
             record = runs.record(run)
             losses = record["curve"]["validation_loss"]
             record["curve"]["validation_loss"] = [9.0] * (len(losses) - 1) + losses[-1:]
