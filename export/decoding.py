@@ -94,6 +94,34 @@ class Decoder:
         self._compiled_run = tf.function(self._run, jit_compile=True, autograph=False)
         self._compiled_prefill = tf.function(self._prefill, jit_compile=True, autograph=False)
         self._compiled_start = tf.function(self._prefill_and_run, jit_compile=True, autograph=False)
+        self._compiled_whole = tf.function(
+            lambda *arguments: self._prefill_and_run(*arguments)[1],
+            jit_compile=True,
+            autograph=False,
+        )
+
+    def whole(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        is_done: Tensor,
+        steps: Tensor,
+        ends: Tensor,
+        settings: SamplingSettings,
+        numbers: Tensor,
+    ) -> Decoded:
+        """Runs prompts and chooses all their tokens; see `start` for the arguments.
+
+        With XLA the cache never leaves the compiled code, which so does not copy it.
+        """
+        if not self.jit_compile:
+            rows, _ = self.start(token_ids, lengths, is_done, steps, ends, settings, numbers)
+            return self(rows, steps, ends, settings, numbers)[1]
+        token_ids, seen = self._prompts(token_ids, lengths, ends)
+        decoded = self._compiled_whole(
+            token_ids, lengths, is_done, seen, steps, ends, settings, numbers
+        )
+        return Decoded(*(each[:, :steps] for each in decoded))
 
     def start(
         self,
@@ -122,19 +150,24 @@ class Decoder:
         Returns:
             `(rows, decoded)`: the state, and the tokens, none without XLA.
         """
-        in_prompt = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        seen = self.seen(tf.where(in_prompt, token_ids, -1))
-        cache_length = tf.reduce_max(ends) - 1
+        token_ids, seen = self._prompts(token_ids, lengths, ends)
         if not self.jit_compile:
-            cache = self._model.prefill(token_ids, lengths, cache_length)[1]
+            cache = self._model.prefill(token_ids, lengths, tf.reduce_max(ends) - 1)[1]
             rows = _after_prompts(token_ids, lengths, is_done, seen, cache)
             return rows, self._nothing(tf.shape(lengths)[0], 0, 0)
-        cache_length = tf.minimum(round_up(cache_length, CACHE_LENGTHS), self._max_length)
-        token_ids = self._padded(token_ids, cache_length)
         rows, decoded = self._compiled_start(
             token_ids, lengths, is_done, seen, steps, ends, settings, numbers
         )
         return rows, Decoded(*(each[:, :steps] for each in decoded))
+
+    def _prompts(self, token_ids: Tensor, lengths: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns prompts, with XLA as long as the cache, and which tokens occur in each."""
+        in_prompt = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+        seen = self.seen(tf.where(in_prompt, token_ids, -1))
+        if self.jit_compile:
+            cache_length = round_up(tf.reduce_max(ends) - 1, CACHE_LENGTHS)
+            token_ids = self._padded(token_ids, tf.minimum(cache_length, self._max_length))
+        return token_ids, seen
 
     def prefill(
         self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor

@@ -68,14 +68,49 @@ def complete(
         )
         if stop is not None:
             stop = stop._replace(strings=tf.gather(stop.strings, row))
-    batch_size = tf.shape(lengths)[0]
+    is_copy = tf.range(tf.shape(lengths)[0]) >= num_prompts
     ends = lengths + max_new_tokens
     numbers = decoder.random_numbers(seeds)
-    # Without stop strings there is nothing to look at before the end.
-    steps = limit
-    if stop is not None:
-        has_none = tf.reduce_all(stop.strings == "")
-        steps = tf.where(has_none, limit, decoder.steps_before_stop)
+
+    def at_once() -> Completions:
+        decoded = decoder.whole(token_ids, lengths, is_copy, limit, ends, settings, numbers)
+        return Completions(
+            decoded.token_ids, decoded.log_probabilities, decoded.is_new, decoder.has_end(decoded)
+        )
+
+    def watching() -> Completions:
+        assert stop is not None
+        steps = decoder.steps_before_stop
+        start = (token_ids, lengths, is_copy, steps, ends, settings, numbers)
+        return _complete_watching(decoder, *start, limit, stop)
+
+    if stop is None:
+        done = at_once()
+    else:
+        done = tf.cond(tf.reduce_all(stop.strings == ""), at_once, watching)
+    new_ids, log_probabilities, is_new = (x[:num_prompts, :limit] for x in done[:3])
+    return Completions(
+        tf.where(is_new, new_ids, decoder.pad_token_id),
+        tf.where(is_new, log_probabilities, 0.0),
+        is_new,
+        done.is_stopped[:num_prompts],
+    )
+
+
+def _complete_watching(
+    decoder: Decoder,
+    token_ids: Tensor,
+    lengths: Tensor,
+    is_copy: Tensor,
+    steps: int,
+    ends: Tensor,
+    settings: SamplingSettings,
+    numbers: Tensor,
+    limit: Tensor,
+    stop: StopStrings,
+) -> Completions:
+    """Completes prompts, and looks for stop strings after every few steps."""
+    batch_size = tf.shape(lengths)[0]
 
     def more(rows: Rows, tails: Tensor, done: Completions) -> Tensor:
         return (tf.shape(done.token_ids)[1] < limit) & ~tf.reduce_all(rows.is_done)
@@ -83,26 +118,17 @@ def complete(
     def add(
         rows: Rows, decoded: Decoded, tails: Tensor, done: Completions
     ) -> tuple[Rows, Tensor, Completions]:
-        is_stopped = done.is_stopped | decoder.has_end(decoded)
-        is_new = decoded.is_new
-        if stop is not None:
-            tails, is_new, found = tf.cond(
-                has_none,
-                lambda: (tails, is_new, tf.zeros_like(is_stopped)),
-                lambda: _watch(decoded, tails, stop),
-            )
-            is_stopped = is_stopped | found
-            rows = rows._replace(is_done=rows.is_done | found)
+        tails, is_new, found = _watch(decoded, tails, stop)
         done = Completions(
             tf.concat([done.token_ids, decoded.token_ids], axis=1),
             tf.concat([done.log_probabilities, decoded.log_probabilities], axis=1),
             tf.concat([done.is_new, is_new], axis=1),
-            is_stopped,
+            done.is_stopped | decoder.has_end(decoded) | found,
         )
-        return rows, tails, done
+        return rows._replace(is_done=rows.is_done | found), tails, done
 
     def extend(rows: Rows, tails: Tensor, done: Completions) -> tuple[Rows, Tensor, Completions]:
-        rows, decoded = decoder(rows, steps, ends, settings, numbers)
+        rows, decoded = decoder(rows, tf.constant(steps), ends, settings, numbers)
         return add(rows, decoded, tails, done)
 
     nothing = Completions(
@@ -111,8 +137,9 @@ def complete(
         tf.zeros([batch_size, 0], tf.bool),
         tf.zeros([batch_size], tf.bool),
     )
-    is_copy = tf.range(batch_size) >= num_prompts
-    rows, decoded = decoder.start(token_ids, lengths, is_copy, steps, ends, settings, numbers)
+    rows, decoded = decoder.start(
+        token_ids, lengths, is_copy, tf.constant(steps), ends, settings, numbers
+    )
     loop = add(rows, decoded, tf.fill([batch_size], ""), nothing)
     growing = tf.TensorShape([None, None])
     shapes = (
@@ -121,13 +148,7 @@ def complete(
         Completions(growing, growing, growing, tf.TensorShape([None])),
     )
     _, _, done = tf.while_loop(more, extend, loop, shape_invariants=shapes)
-    token_ids, log_probabilities, is_new = (x[:num_prompts, :limit] for x in done[:3])
-    return Completions(
-        tf.where(is_new, token_ids, decoder.pad_token_id),
-        tf.where(is_new, log_probabilities, 0.0),
-        is_new,
-        done.is_stopped[:num_prompts],
-    )
+    return done
 
 
 def _watch(decoded: Decoded, tails: Tensor, stop: StopStrings) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from primer_tf.layers.argmax import argmax
 from primer_tf.types import Tensor
 
 # Tokens that are sorted to find those of a filter; if they are not enough, all are sorted. Their
@@ -68,7 +69,7 @@ def choose_tokens(
     logits = tf.cond(
         tf.reduce_any(penalty != 1.0), lambda: penalize(logits, seen, penalty), lambda: logits
     )
-    greedy = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    greedy = argmax(logits)
     is_greedy = settings.temperature == 0.0
 
     def sample() -> Tensor:

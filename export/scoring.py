@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from primer_tf.layers.argmax import argmax
 from primer_tf.models import PrimerCausalLM
 from primer_tf.types import Tensor
 
@@ -72,7 +73,7 @@ def score_tokens(
         top = tf.math.top_k(logits, num_alternatives)
         scores = TokenScores(
             tf.gather(logits, some, batch_dims=1) - log_normalizer,
-            tf.argmax(logits, axis=-1, output_type=tf.int32) == some,
+            argmax(logits) == some,
             top.indices,
             top.values - log_normalizer[:, None],
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from primer_tf.layers.argmax import argmax
 from primer_tf.layers.precision import at_least_float32, float32_or_wider
 from primer_tf.layers.replicas import num_replicas
 from primer_tf.types import Tensor
@@ -255,7 +256,7 @@ def _chunk_losses(
     if product.dtype == logits.dtype:
         is_best = ops.greater_equal(target_logit, largest)
     else:  # In half precision equal logits are common, and the first counts. This takes longer.
-        is_best = ops.equal(ops.cast(ops.argmax(product, axis=-1), "int32"), target)
+        is_best = ops.equal(argmax(product), target)
     return losses, ops.cast(is_best, logits.dtype), normalizer, powers, power_sum
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 from keras_hub.samplers import GreedySampler as KerasHubGreedySampler
 
+from primer_tf.layers.argmax import argmax
 from primer_tf.types import Tensor
 
 
@@ -29,3 +30,7 @@ class GreedySampler(KerasHubGreedySampler):
     def compute_probabilities(self, logits: Tensor) -> Tensor:
         """Returns the logits themselves, `[B, V]`, in float32."""
         return ops.cast(logits, "float32")
+
+    def get_next_token(self, probabilities: Tensor) -> Tensor:
+        """Returns the token with the largest logit, `[B]`; of equals, the first."""
+        return argmax(probabilities)
