@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo study search-study test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study search-study trained test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -75,6 +75,20 @@ search-study: $(VENV)/.test ## Search on the demo text, and at random with the s
 	done
 	$(BIN)/primer search retrain $(SEARCH) --top 10
 	$(BIN)/primer search show $(SEARCH)
+
+# Runs that were cut short go on.
+ENGLISH = runs/english
+TRAIN_ENGLISH = --data $(ENGLISH)/train.jsonl --validation_data $(ENGLISH)/validation.jsonl \
+  --vocabulary_size 4000 --steps 3000 --interval 250 --linear_decay_fraction 0.5 --learning_rate_scale 2
+trained: $(VENV)/.study ## Train the presets that come with weights, for an hour, and pack them
+	test -f $(ENGLISH)/train.jsonl || $(BIN)/python -m benchmarks.english_text $(ENGLISH)
+	for model in primer_ez primer transformer_plusplus; do \
+	  run=$(ENGLISH)/$$model; \
+	  test -f $$run/run.json && options=--resume || options="--preset tiny_$$model $(TRAIN_ENGLISH)"; \
+	  $(BIN)/primer train $$options --output $$run && \
+	  $(BIN)/python -m benchmarks.ship_preset $$run tiny_$${model}_english \
+	    --text "the King James Bible and the State of the Union addresses" --licence "public domain" || exit 1; \
+	done
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine

@@ -1,23 +1,32 @@
 """Puts the best preset of a run into the package, with half-precision weights and a model card.
 
-`python -m benchmarks.ship_preset runs/english tiny_primer_ez_english --text "..." --licence MIT`
-writes `primer_tf/trained/tiny_primer_ez_english`.
+`python -m benchmarks.ship_preset runs/english/primer_ez tiny_primer_ez_english --text "..."
+--licence "public domain"` writes `primer_tf/trained/tiny_primer_ez_english`. The bits per byte on
+the card are those of the preset as it ships.
 """
 
 import argparse
 
-from primer_tf.gin_config.trained_presets import save_trained_preset
+from primer_tf.data.load_chunks import load_chunks
+from primer_tf.evaluation import Evaluator
+from primer_tf.files import atomic_write
+from primer_tf.gin_config.trained_presets import CARD, save_trained_preset
 from primer_tf.models import PrimerCausalLM
 from primer_tf.training.record import preset_of_run, read_config
 
-CARD = """# {name}
+TEXT = """# {name}
 
-{parameters:,} parameters, {steps:,} steps of {batch_size} x {sequence_length} tokens of {text}.
+{parameters:,} parameters, trained on {text}; {bits_per_byte:.3f} bits per byte in validation.
 
-- Text: {text}, licence: {licence}.
-- Architecture: `{preset}`; vocabulary of {pieces:,} pieces, trained on the same text.
-- It is a small model for trying things out: it knows no facts, and may write anything.
-- Weights are stored in float16.
+- Text: {text}; licence: {licence}. Nothing else was read.
+- Architecture: `{preset}`; a vocabulary of {pieces:,} pieces, trained on the same text.
+- Training: {steps:,} steps of {batch_size} x {sequence_length} tokens, by
+
+      primer train {command}
+
+- Validation: {tokens:,} tokens, {num_bytes:,} bytes, {bits_per_byte:.4f} bits per byte, with the
+  weights in float16, as they ship.
+- It is a small model to try things with: it knows no facts, and may write anything.
 """
 
 
@@ -31,7 +40,13 @@ def main():
     arguments = parser.parse_args()
     config = read_config(arguments.run)
     model = PrimerCausalLM.from_preset(preset_of_run(arguments.run))
-    card = CARD.format(
+    folder = save_trained_preset(model, arguments.name, "Not evaluated yet.")
+    model = PrimerCausalLM.from_preset(arguments.name)
+    tokenizer = model.preprocessor.tokenizer
+    source = (config.data, "validation", tokenizer, config.sequence_length, config.validation_data)
+    chunks, text = load_chunks(*source)
+    evaluation = Evaluator(model, chunks, text, config.batch_size)()
+    card = TEXT.format(
         name=arguments.name,
         parameters=model.count_params(),
         steps=config.steps,
@@ -40,9 +55,14 @@ def main():
         text=arguments.text,
         licence=arguments.licence,
         preset=config.preset,
-        pieces=model.preprocessor.tokenizer.vocabulary_size(),
+        pieces=tokenizer.vocabulary_size(),
+        command=config,
+        tokens=evaluation.tokens,
+        num_bytes=text.num_bytes,
+        bits_per_byte=evaluation.bits_per_byte,
     )
-    print(save_trained_preset(model, arguments.name, card))
+    atomic_write(folder / CARD, card)
+    print(f"{folder}: {evaluation}")
 
 
 if __name__ == "__main__":
