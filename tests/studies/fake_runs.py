@@ -26,7 +26,13 @@ def compare_study(**changes):
         "kind": "compare",
         "models": MODELS,
         "baseline": "vanilla",
-        "training": {"data": "demo", "vocabulary_size": 300, "batch_size": 4, "interval": 25},
+        "training": {
+            "data": "demo",
+            "vocabulary_size": 300,
+            "batch_size": 4,
+            "interval": 25,
+            "linear_decay_fraction": 0.0,
+        },
         "budget": {"unit": "steps", "amount": 1000},
         "seeds": [0, 1, 2],
     }
