@@ -32,9 +32,7 @@ class ModelDraft(Draft):
         """Runs the prompts; returns the model's cache, and up to where it is filled."""
         return self.model._build_cache(token_ids, ops.max(lengths))[1], lengths
 
-    def propose(
-        self, token_ids: Tensor, positions: Tensor, state: Cache
-    ) -> tuple[Tensor, Cache]:
+    def propose(self, token_ids: Tensor, positions: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Proposes tokens; see `Draft`."""
         model, (cache, filled) = self.model, state
         size = token_ids.shape[1]
@@ -54,7 +52,7 @@ class ModelDraft(Draft):
         start = ops.maximum(positions - width, 0)
         x, cache = self._run(token_ids, start, width, cache)
         x = read_cache(x, common_position(positions - 1 - start), 1)
-        tokens = []
+        tokens: list[Tensor] = []
         for step in range(self.length):
             if step:
                 # What is proposed beyond the end of the buffer is never used.

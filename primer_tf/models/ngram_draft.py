@@ -23,9 +23,7 @@ class NGramDraft(Draft):
         """Returns whether the last tokens of each row came before."""
         return ops.greater(_last_occurrence(token_ids, positions), 0)
 
-    def propose(
-        self, token_ids: Tensor, positions: Tensor, state: Cache
-    ) -> tuple[Tensor, Cache]:
+    def propose(self, token_ids: Tensor, positions: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Proposes tokens; see `Draft`."""
         source = _last_occurrence(token_ids, positions)
         period = (positions - source)[:, None]

@@ -23,6 +23,7 @@ from primer_tf.models.compiled_functions import CompiledFunctions
 from primer_tf.models.default_optimizer import default_optimizer
 from primer_tf.models.fused_loss import FusedLoss
 from primer_tf.models.jit import jit_compile_by_default
+from primer_tf.models.make_draft import make_speculative_decoding
 from primer_tf.models.preset_files import (
     OF_STRINGS,
     OF_WEIGHTS,
@@ -32,7 +33,6 @@ from primer_tf.models.preset_files import (
 )
 from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
-from primer_tf.models.make_draft import make_speculative_decoding
 from primer_tf.models.saved_training import SavedTraining
 from primer_tf.models.whole_batches import only, repeat_last_prompt
 from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler

@@ -57,9 +57,22 @@ def inputs(preprocessor):
     return preprocessor.generate_preprocess(PROMPTS, sequence_length=LENGTH)
 
 
-def test_greedy_text_of_a_ragged_batch(model, inputs):
+@pytest.fixture(scope="module")
+def greedy():
+    """Returns what a model writes after `inputs` without a draft."""
+    texts = {}
+
+    def greedy(model, inputs):
+        if model not in texts:
+            texts[model] = generate(model, inputs, jit_compile=False)["token_ids"]
+        return texts[model]
+
+    return greedy
+
+
+def test_greedy_text_of_a_ragged_batch(model, inputs, greedy):
     """Rows keep drafts of different lengths, up to the end of the buffer."""
-    expected = generate(model, inputs, jit_compile=False)["token_ids"]
+    expected = greedy(model, inputs)
     draft = KnownText(expected, 0.2)
     found = generate(model, inputs, draft, run_eagerly=True)["token_ids"]
     np.testing.assert_array_equal(found, expected)
@@ -78,14 +91,17 @@ def test_compiled(model, preprocessor, prompts):
 
 
 @one_cache
-def test_ends_at_a_stop_token_within_a_draft(model, inputs):
-    text = generate(model, inputs, jit_compile=False)["token_ids"]
+def test_ends_at_a_stop_token_within_a_draft(model, inputs, greedy):
+    text, prompts = greedy(model, inputs), ops.convert_to_numpy(inputs["padding_mask"])
     stops = (int(text[0, 9]), int(text[1, 19]), int(text[2, 7]))
-    expected = generate(model, inputs, stop_token_ids=stops, jit_compile=False)
     found = generate(model, inputs, KnownText(text, 0.0), stops, run_eagerly=True)
-    mask = expected["padding_mask"]
+    lengths = []
+    for row, prompt in zip(text, prompts.sum(axis=1), strict=True):
+        ends = [i + 1 for i in range(prompt, LENGTH) if row[i] in stops]
+        lengths.append(min(ends, default=LENGTH))
+    mask = np.arange(LENGTH) < np.array(lengths)[:, None]
     np.testing.assert_array_equal(found["padding_mask"], mask)
-    np.testing.assert_array_equal(found["token_ids"][mask], expected["token_ids"][mask])
+    np.testing.assert_array_equal(found["token_ids"][mask], text[mask])
     assert not mask.all()
 
 
@@ -133,15 +149,13 @@ def test_sampled_texts_have_the_distribution_of_the_model(model):
 
 
 @one_cache
-def test_wrong_drafts_cost_little(model):
+def test_wrong_drafts_cost_little(model, inputs, greedy):
     """Most tokens come without a draft where drafts are wrong."""
-    tokens = np.full((1, 60), 9, "int32")
-    inputs = {"token_ids": tokens, "padding_mask": np.arange(60)[None] < 3}
-    text = generate(model, inputs, jit_compile=False)["token_ids"]
+    text = greedy(model, inputs)
     draft = KnownText((text + 1) % 300, 0.0)
     found = generate(model, inputs, draft, run_eagerly=True)["token_ids"]
     np.testing.assert_array_equal(found, text)
-    assert draft.calls <= 1 + (FIRST_CREDIT + 60 * CREDIT_OF_STEP) / PASS_COST
+    assert draft.calls <= 1 + (FIRST_CREDIT + LENGTH * CREDIT_OF_STEP) / PASS_COST
 
 
 def test_ngrams_that_came_before():
@@ -175,15 +189,19 @@ def test_a_model_proposes_what_it_would_write(model, inputs, preprocessor):
     for ahead in (0, 1, 9, 10):  # it catches up with tokens that came without a draft
         positions = ops.minimum(lengths + ahead, LENGTH - 1)
         drafts, state = draft.propose(token_ids, positions, state)
-        for row, position, tokens in zip(written, positions, ops.convert_to_numpy(drafts), strict=True):
+        for row, position, tokens in zip(
+            written, positions, ops.convert_to_numpy(drafts), strict=True
+        ):
             expected = row[int(position) :][: draft.length].tolist()
             assert tokens.tolist()[: len(expected)] == expected
 
 
 @one_cache
-def test_generate_with_drafts(model, preprocessor):
-    model.compile(sampler="greedy", jit_compile=False)
-    texts = model.generate(PROMPTS, max_length=LENGTH)
+def test_generate_with_drafts(model, preprocessor, inputs, greedy):
+    ids, end = greedy(model, inputs), preprocessor.tokenizer.end_token_id
+    ends = [[*row.tolist(), end].index(end) for row in ids]
+    texts = preprocessor.tokenizer
+    texts = [texts.detokenize(row[:end].tolist()) for row, end in zip(ids, ends, strict=True)]
     small = make_model("primer", preprocessor, num_layers=1)
     for draft in ("ngram", small):
         model.compile(sampler="greedy", run_eagerly=True, draft=draft)
@@ -193,12 +211,12 @@ def test_generate_with_drafts(model, preprocessor):
 
 @one_cache
 @pytest.mark.parametrize("seconds", [0.0, 0.1])
-def test_stepwise(model, inputs, monkeypatch, seconds):
+def test_stepwise(model, inputs, greedy, monkeypatch, seconds):
     from primer_tf.models import stepwise_generation
     from primer_tf.models.stepwise_speculation import StepwiseSpeculation
 
     monkeypatch.setattr(stepwise_generation, "SECONDS", seconds)
-    expected = generate(model, inputs, jit_compile=False)["token_ids"]
+    expected = greedy(model, inputs)
     model.compile(sampler="greedy", run_eagerly=True)
     decoding = SpeculativeDecoding(model, KnownText(expected, 0.3))
     ends = []
