@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = [
     *("train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "evaluate"),
     *("drop_in", "prepare"),
-    pytest.param("speculative", marks=pytest.mark.slow),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("speculative", "long_text")),
 ]
 
 
