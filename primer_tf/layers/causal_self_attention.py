@@ -228,12 +228,12 @@ class CausalSelfAttention(PositionMixingLayer):
             outputs = causal_attention(query, keys, values, bias, *masks)
             return self._merge_heads(ops.transpose(outputs, (0, 2, 1, 3)))
 
-        def attend(length: int | Tensor) -> Tensor:
-            k, v = keys[:, :length], values[:, :length]
+        def attend(length: int | None = None) -> Tensor:
+            k, v = (x if length is None else x[:, :length] for x in (keys, values))
             return self._attend_at_once(query, k, v, context, training)
 
         if context.cache is None:
-            return attend(key_length)
+            return attend()
         return over_filled_part(attend, index + query_length, key_length)
 
     def _attend_at_once(

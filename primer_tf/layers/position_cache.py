@@ -104,7 +104,7 @@ def _flat_rows(cache: Tensor, index: Tensor, length: int | Tensor) -> Tensor:
 
 
 def over_filled_part(
-    function: Callable[[int | Tensor], Tensor], end: int | Tensor, length: int | Tensor
+    function: Callable[[int | None], Tensor], end: int | Tensor, length: int | Tensor
 ) -> Tensor:
     """Calls a function for the part of a cache that is filled, rounded up to a power of two.
 
@@ -113,8 +113,8 @@ def over_filled_part(
     cache's length, and not with what is in it.
 
     Args:
-        function: A function of the number of positions to read. Positions from `end` on must not
-            change its result.
+        function: A function of the number of positions to read, `None` for all. Positions from
+            `end` on must not change its result.
         end: The position after the last one that is filled, an integer, a scalar tensor or `[B]`.
         length: Length of the cache, `S`.
 
@@ -122,13 +122,14 @@ def over_filled_part(
         What the function returned.
     """
     if isinstance(end, int) or not isinstance(length, int) or not compiled_by_xla():
-        return function(length)
+        return function(None)
     lengths = [length]
     while lengths[0] > SHORTEST_READ:
         below = 2 ** ((lengths[0] - 1).bit_length() - 1)  # the power of two below
         lengths.insert(0, max(below, SHORTEST_READ))
-    if len(lengths) == 1:
-        return function(length)
-    shorter = ops.convert_to_tensor(lengths[:-1], dtype="int32")
-    branch = ops.sum(ops.cast(ops.less(shorter, ops.max(end)), "int32"))
-    return ops.switch(branch, [partial(function, each) for each in lengths])
+    shorter = lengths[:-1]
+    if not shorter:
+        return function(None)
+    too_short = ops.less(ops.convert_to_tensor(shorter, dtype="int32"), ops.max(end))
+    branch = ops.sum(ops.cast(too_short, "int32"))
+    return ops.switch(branch, [partial(function, each) for each in (*shorter, None)])
