@@ -6,8 +6,14 @@ OURS = [
     ("vanilla", "primer", {}),
     ("Primer-EZ", "primer", {"architecture": "primer_ez"}),
     ("vanilla, int8", "primer", {"quantize": "int8"}),
+    ("vanilla, bfloat16", "primer", {"dtype": "bfloat16"}),
 ]
-PEERS = [("KerasHub GPT2", "keras_hub_gpt2", {}), ("HF GPT-2", "hugging_face", {})]
+PEERS = [
+    ("KerasHub GPT2", "keras_hub_gpt2", {}),
+    ("HF GPT-2", "hugging_face", {}),
+    ("CTranslate2 GPT-2", "ctranslate2_gpt2", {}),
+    ("CTranslate2 GPT-2, int8", "ctranslate2_gpt2", {"quantize": "int8"}),
+]
 
 arguments = options(__doc__)
 facts = machine(arguments.smoke)

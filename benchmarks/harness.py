@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / ".venv" / "bin" / "python"  # made by `make bench`
+PEER_MODULES = ("hugging_face", "x_transformers", "ctranslate2_gpt2")
 SIDE_BY_SIDE = 2  # candidates beside the reference
 SMALL = {
     "vocabulary_size": 32128,
@@ -46,7 +47,7 @@ class Candidate:
 
     def __init__(self, label, module, benchmark, settings, backend="tensorflow", root=HERE.parent):
         self.label = label
-        python = PEERS if module in ("hugging_face", "x_transformers") else sys.executable
+        python = PEERS if module in PEER_MODULES else sys.executable
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
@@ -203,6 +204,7 @@ def report(name, facts, tables, output):
     print(
         f"{facts['processor']}, {facts['threads']} threads, load {facts['load']:.1f}: "
         f"{facts['matmul_gflops']:.0f} GFLOP/s in matrix products, "
+        f"{facts['bfloat16_matmul_gflops']:.0f} in those of bfloat16, "
         f"{facts['read_gb_per_second']:.1f} GB/s reads"
     )
     for title, rows in tables.items():

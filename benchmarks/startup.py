@@ -1,8 +1,10 @@
-"""How long do the command and the imports take to start?"""
+"""How long do the command and the imports take to start, and a run and a text to begin?"""
 
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from benchmarks.harness import options, write_json
@@ -17,14 +19,29 @@ LIBRARIES = {
     "import keras_hub": ["-c", "import keras_hub"],
 }
 
+# One step with its evaluation and presets, and one new token, each in a new process.
+folder = tempfile.mkdtemp()
+RUNS = {
+    "primer train, 1 step": [
+        *("-m", "primer_tf.cli", "train", "--preset", "tiny_primer_ez", "--data", "demo"),
+        *("--steps", "1", "--interval", "1", "--output", f"{folder}/run"),
+    ],
+    "primer generate, 1 token": [
+        *("-m", "primer_tf.cli", "generate", f"{folder}/run", "--prompt", "And"),
+        *("--max_new_tokens", "1"),
+    ],
+}
+
 arguments = options(__doc__)
-commands = OURS if arguments.smoke else {**OURS, **LIBRARIES}
+commands = OURS if arguments.smoke else {**OURS, **LIBRARIES, **RUNS}
 times = {name: [] for name in commands}
 for _ in range(arguments.rounds):
+    shutil.rmtree(f"{folder}/run", ignore_errors=True)
     for name, command in commands.items():
         start = time.perf_counter()
         subprocess.run([sys.executable, *command], capture_output=True, check=True)
         times[name].append(time.perf_counter() - start)
+shutil.rmtree(folder)
 for name, seconds in times.items():
     print(
         f"  {name:<38} {statistics.median(seconds):6.2f} s  ({min(seconds):.2f}-{max(seconds):.2f})"

@@ -3,18 +3,26 @@
 from benchmarks.harness import SMALL, SMOKE, TINY, machine, measure, options, report, training_flop
 
 EZ, FULL = {"architecture": "primer_ez"}, {"architecture": "primer"}
+BFLOAT16 = {"dtype": "mixed_bfloat16"}
 REMAT = {"gradient_checkpointing": True}
 OURS = [
     ("vanilla", "primer", {}),
     ("Primer-EZ", "primer", EZ),
     ("Primer", "primer", FULL),
     ("vanilla, gradient checkpointing", "primer", REMAT),
+    ("vanilla, mixed_bfloat16", "primer", BFLOAT16),
+    ("Primer-EZ, mixed_bfloat16", "primer", {**EZ, **BFLOAT16}),
 ]
 PEERS = [
     ("KerasHub GPT2, XLA", "keras_hub_gpt2", {}),
     ("KerasHub GPT2, Keras' default", "keras_hub_gpt2", {"jit_compile": "auto"}),
     ("HF GPT-2", "hugging_face", {}),
     ("HF GPT-2, torch.compile", "hugging_face", {"compiled": True}),
+    (
+        "HF GPT-2, torch.compile, bfloat16 autocast",
+        "hugging_face",
+        {"compiled": True, "bfloat16": True},
+    ),
     ("x-transformers", "x_transformers", {}),
 ]
 JAX = [("vanilla, JAX backend", "primer", {"backend": "jax"})]

@@ -8,7 +8,10 @@ import sys
 import time
 from importlib import metadata
 
-PACKAGES = ("tensorflow", "keras", "keras-hub", "jax", "torch", "transformers", "x-transformers")
+PACKAGES = (
+    *("tensorflow", "keras", "keras-hub", "jax", "torch", "transformers", "x-transformers"),
+    "ctranslate2",
+)
 
 
 def versions():

@@ -21,8 +21,8 @@ def build(model, length):
     )
 
 
-def train_step(model, batch_size, length, steps=1, compiled=False):
-    """Trains with Adam."""
+def train_step(model, batch_size, length, steps=1, compiled=False, bfloat16=False):
+    """Trains with Adam, if `bfloat16` is true under autocast."""
     network = build(model, length).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     forward = torch.compile(network) if compiled else network
@@ -30,7 +30,8 @@ def train_step(model, batch_size, length, steps=1, compiled=False):
     def run():
         for _ in range(steps):
             ids = torch.randint(3, model["vocabulary_size"], (batch_size, length))
-            loss = forward(input_ids=ids, labels=ids).loss
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                loss = forward(input_ids=ids, labels=ids).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

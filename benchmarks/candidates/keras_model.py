@@ -23,10 +23,15 @@ def train(causal_lm, vocabulary_size, batch_size, length, steps):
 
 
 def generate(causal_lm, vocabulary_size, batch_size, prompt, new):
-    """Returns a function that generates with a compiled model."""
+    """Returns a function that generates after random prompts."""
     ids = np.random.default_rng(0).integers(3, vocabulary_size, (batch_size, prompt + new))
     mask = np.broadcast_to(np.arange(prompt + new)[None] < prompt, ids.shape)
-    inputs = {"token_ids": ids.astype("int32"), "padding_mask": mask.astype("int32")}
+    return generate_from(causal_lm, ids, mask)
+
+
+def generate_from(causal_lm, ids, mask):
+    """Returns a function that generates with a compiled model after the prompts of a mask."""
+    inputs = {"token_ids": (ids * mask).astype("int32"), "padding_mask": mask.astype("int32")}
     inputs = {key: keras.ops.convert_to_tensor(value) for key, value in inputs.items()}
 
     def run():

@@ -27,7 +27,7 @@ def measure(smoke=False):
         return tf.matmul(a, b)
 
     def run():
-        rates = {"numpy": [], "tensorflow": []}
+        rates, half = {"numpy": [], "tensorflow": []}, []
         # The shapes in a training step of a small model: projections, feed-forward, softmax.
         shapes = ((4096, 512, 512), (4096, 512, 2048), (4096, 2048, 512), (512, 512, 32128))
         for shape in ((256, 256, 256),) if smoke else shapes:
@@ -37,6 +37,8 @@ def measure(smoke=False):
             flop = 2 * np.prod(shape)
             rates["numpy"].append(flop / best(lambda a=a, b=b: a @ b))
             rates["tensorflow"].append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
+            x, y = tf.cast(x, tf.bfloat16), tf.cast(y, tf.bfloat16)
+            half.append(flop / best(lambda x=x, y=y: product(x, y)[0, 0].numpy()))
         # A vector times a matrix of 512 MiB, as decoding one token reads the weights.
         rows = 2**6 if smoke else 2**13
         vector, matrix = np.ones((1, rows), "float32"), np.ones((rows, 2**14), "float32")
@@ -45,6 +47,7 @@ def measure(smoke=False):
         reads = matrix.nbytes / min(seconds)
         return {
             "matmul_gflops": float(max(np.median(r) for r in rates.values()) / 1e9),
+            "bfloat16_matmul_gflops": float(np.median(half) / 1e9),
             "matmul_gflops_by_shape": {k: [float(x / 1e9) for x in v] for k, v in rates.items()},
             "read_gb_per_second": float(reads / 1e9),
         }

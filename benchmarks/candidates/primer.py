@@ -56,6 +56,25 @@ def generate(
     return keras_model.generate(causal_lm, model["vocabulary_size"], batch_size, prompt, new)
 
 
+def generate_in_cache(model, prompt, new, size):
+    """Decodes greedily some tokens of a text that has room for more."""
+    from primer_tf.models.stepwise_generation import StepwiseGenerator
+
+    causal_lm = build(model, "primer_ez", max_sequence_length=size)
+    causal_lm.compile(sampler="greedy")
+    generator = StepwiseGenerator(causal_lm)
+    ids = np.random.default_rng(0).integers(3, model["vocabulary_size"], (1, size), "int32")
+    mask = np.arange(size)[None] < prompt
+    inputs = {"token_ids": ids, "padding_mask": mask}
+
+    def run():
+        for token_ids, end in generator(inputs):
+            if end >= prompt + new:
+                return float(keras.ops.convert_to_numpy(token_ids)[0, : prompt + new].sum())
+
+    return run
+
+
 def score(model, batch_size, length, architecture="transformer_vanilla"):
     """Computes the loss of fixed texts."""
     causal_lm = build(model, architecture)

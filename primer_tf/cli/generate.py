@@ -40,6 +40,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     sampling.add_sampling(parser)
     options.add_field(parser, "seed", help="seed of the sampler")
     parser.add_argument(
+        "--draft",
+        help="guess tokens and check several at a time: ngram, from the text itself, or a smaller "
+        "preset of the same vocabulary",
+    )
+    parser.add_argument(
         "--stop", action="append", default=[], help="text to end before; may be repeated"
     )
     parser.add_argument(
@@ -69,7 +74,10 @@ def run(arguments: Namespace) -> None:
     pieces, top_k = model.preprocessor.tokenizer.vocabulary_size(), settings.get("top_k", 0)
     if top_k > pieces:
         raise UserError(f"top_k {top_k} is beyond the {pieces} pieces of the vocabulary.")
-    model.compile(sampler=make_sampler(name, arguments.seed, **settings))
+    draft = arguments.draft
+    if draft not in (None, "ngram"):
+        draft = load(draft)
+    model.compile(sampler=make_sampler(name, arguments.seed, **settings), draft=draft)
     completer = Completer(model, arguments.stop)
     max_length, max_new_tokens = arguments.max_length, arguments.max_new_tokens
     if max_new_tokens is not None:

@@ -9,7 +9,7 @@ from primer_tf.layers.causal_attention import MASKED, causal_attention, visible
 from primer_tf.layers.decoder_context import DecoderContext
 from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.dense import Dense, join_kernels
-from primer_tf.layers.position_cache import write_cache
+from primer_tf.layers.position_cache import over_filled_part, write_cache
 from primer_tf.layers.precision import at_least_float32
 from primer_tf.layers.shape_checks import check_positive, check_rank
 from primer_tf.layers.t5_relative_position_bias import skew_distances
@@ -227,6 +227,28 @@ class CausalSelfAttention(PositionMixingLayer):
             query, keys, values = map(self._heads_first, (query, keys, values))
             outputs = causal_attention(query, keys, values, bias, *masks)
             return self._merge_heads(ops.transpose(outputs, (0, 2, 1, 3)))
+
+        def attend(length: int | None = None) -> Tensor:
+            k, v = (x if length is None else x[:, :length] for x in (keys, values))
+            return self._attend_at_once(query, k, v, context, training)
+
+        if context.cache is None:
+            return attend()
+        return over_filled_part(attend, index + query_length, key_length)
+
+    def _attend_at_once(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        context: DecoderContext,
+        training: bool | None,
+    ) -> Tensor:
+        """Returns the attention-weighted values, `[B, T, H * D]`, from a matrix of all scores."""
+        query_length, key_length = ops.shape(query)[1], ops.shape(keys)[1]
+        index, masks = context.cache_update_index, (context.padding_mask, context.segment_ids)
+        bias = self.score_bias(context, query_length, key_length)
+        is_matrix = bias is not None and len(bias.shape) > 2
         scores = self._scores(query, keys)
         if bias is not None:
             if not is_matrix:

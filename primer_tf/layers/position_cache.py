@@ -3,10 +3,16 @@
 The rows of a batch may be at one common position, or each at a position of its own.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from keras import ops
 
-from primer_tf.layers.xla import in_plain_graph, in_xla_graph
+from primer_tf.layers.xla import compiled_by_xla, in_plain_graph, in_xla_graph
 from primer_tf.types import Tensor
+
+# Up to here a shorter read of a cache would save little beside the reading of the weights.
+SHORTEST_READ = 512
 
 
 def is_per_row(index: int | Tensor) -> bool:
@@ -95,3 +101,35 @@ def _flat_rows(cache: Tensor, index: Tensor, length: int | Tensor) -> Tensor:
     batch_size, size = ops.shape(cache)[:2]
     starts = ops.arange(batch_size, dtype="int32") * size
     return starts[:, None] + add_positions(index, length)
+
+
+def over_filled_part(
+    function: Callable[[int | None], Tensor], end: int | Tensor, length: int | Tensor
+) -> Tensor:
+    """Calls a function for the part of a cache that is filled, rounded up to a power of two.
+
+    XLA must know how much of a cache is read. It gets a branch for each of the lengths from
+    `SHORTEST_READ` to that of the cache. Otherwise the time of a decoding step would grow with the
+    cache's length, and not with what is in it.
+
+    Args:
+        function: A function of the number of positions to read, `None` for all. Positions from
+            `end` on must not change its result.
+        end: The position after the last one that is filled, an integer, a scalar tensor or `[B]`.
+        length: Length of the cache, `S`.
+
+    Returns:
+        What the function returned.
+    """
+    if isinstance(end, int) or not isinstance(length, int) or not compiled_by_xla():
+        return function(None)
+    lengths = [length]
+    while lengths[0] > SHORTEST_READ:
+        below = 2 ** ((lengths[0] - 1).bit_length() - 1)  # the power of two below
+        lengths.insert(0, max(below, SHORTEST_READ))
+    shorter = lengths[:-1]
+    if not shorter:
+        return function(None)
+    too_short = ops.less(ops.convert_to_tensor(shorter, dtype="int32"), ops.max(end))
+    branch = ops.sum(ops.cast(too_short, "int32"))
+    return ops.switch(branch, [partial(function, each) for each in (*shorter, None)])

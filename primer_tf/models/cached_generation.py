@@ -9,6 +9,7 @@ from primer_tf.errors import UserError
 from primer_tf.layers.dense import gains_from_int8_product, if_one_vector, int8_product
 from primer_tf.layers.position_cache import read_cache
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
+from primer_tf.models.speculative_decoding import SpeculativeDecoding
 from primer_tf.types import Cache, Inputs, Tensor
 
 # Positions of a prompt that run together: enough rows for fast matrix products.
@@ -21,6 +22,8 @@ class CachedGeneration(CausalLMMixin):
     The model has a `backbone` with a `token_embedding` and a `decoder`, and the methods `_scaled`
     and `_logits`.
     """
+
+    _speculative_decoding: SpeculativeDecoding | None = None
 
     def _normalize_generate_inputs(self, inputs: Any) -> tuple[Iterable[Any], bool]:
         batches, is_scalar = super()._normalize_generate_inputs(inputs)
@@ -187,6 +190,26 @@ class CachedGeneration(CausalLMMixin):
             Dict of the same keys and shapes, the mask true up to the end of each row.
         """
         token_ids, padding_mask = inputs["token_ids"], ops.cast(inputs["padding_mask"], "bool")
+        if self._speculative_decoding is None:
+            token_ids = self._sample(token_ids, padding_mask, stop_token_ids)
+        else:
+            token_ids = self._speculative_decoding(token_ids, padding_mask, stop_token_ids)
+        if stop_token_ids is None:
+            return {
+                "token_ids": token_ids,
+                "padding_mask": ops.ones_like(token_ids, dtype="bool"),
+            }
+        stops = ops.convert_to_tensor(list(stop_token_ids), dtype=token_ids.dtype)
+        is_stop = ops.any(ops.equal(token_ids[:, :, None], stops), axis=-1)
+        is_stop = ops.cast(ops.logical_and(is_stop, ops.logical_not(padding_mask)), "int32")
+        # True up to and including the first stop token after the prompt.
+        stopped_before = ops.cumsum(is_stop, axis=-1) - is_stop
+        return {"token_ids": token_ids, "padding_mask": ops.equal(stopped_before, 0)}
+
+    def _sample(
+        self, token_ids: Tensor, padding_mask: Tensor, stop_token_ids: Sequence[int] | None
+    ) -> Tensor:
+        """Returns the prompts `[B, T]` with the tokens that the sampler puts after them."""
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
         hidden_states, cache = self._build_cache(token_ids, ops.max(lengths))
         start = ops.min(lengths)
@@ -199,7 +222,7 @@ class CachedGeneration(CausalLMMixin):
             logits = self._logits_of_step(hidden_states, weights)
             return logits[:, 0], hidden_states[:, 0], cache
 
-        token_ids = self.sampler(
+        return self.sampler(
             next=next,
             prompt=token_ids,
             cache=cache,
@@ -209,17 +232,6 @@ class CachedGeneration(CausalLMMixin):
             hidden_states=hidden_states,
             model=self,
         )
-        if stop_token_ids is None:
-            return {
-                "token_ids": token_ids,
-                "padding_mask": ops.ones_like(token_ids, dtype="bool"),
-            }
-        stops = ops.convert_to_tensor(list(stop_token_ids), dtype=token_ids.dtype)
-        is_stop = ops.any(ops.equal(token_ids[:, :, None], stops), axis=-1)
-        is_stop = ops.cast(ops.logical_and(is_stop, ops.logical_not(padding_mask)), "int32")
-        # True up to and including the first stop token after the prompt.
-        stopped_before = ops.cumsum(is_stop, axis=-1) - is_stop
-        return {"token_ids": token_ids, "padding_mask": ops.equal(stopped_before, 0)}
 
 
 def _checked(inputs: dict[str, Tensor]) -> dict[str, Tensor]:

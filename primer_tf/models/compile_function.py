@@ -13,6 +13,7 @@ def compile_function(
     function: Callable,
     jit_compile: bool,
     states: Sequence[keras.Variable] = (),
+    others: Sequence[keras.Model] = (),
 ) -> Callable:
     """Returns a function that uses a model, compiled unless the model runs eagerly.
 
@@ -25,6 +26,7 @@ def compile_function(
         jit_compile: Whether XLA compiles the function on TensorFlow. On JAX it always does.
         states: Variables besides the model's that the function uses and may change. Defaults to
             none.
+        others: Other models that the function uses. Defaults to none.
     """
     if model.run_eagerly:
         return function
@@ -34,18 +36,18 @@ def compile_function(
         jit_compile = jit_compile and model_supports_jit(model)
         return tf.function(function, jit_compile=jit_compile, autograph=False)
     if keras.backend.backend() == "jax":
-        return _compiled_by_jax(model, function, states)
+        return _compiled_by_jax([model, *others], function, states)
     import torch
 
     return torch.no_grad()(function)
 
 
 def _compiled_by_jax(
-    model: keras.Model, function: Callable, states: Sequence[keras.Variable]
+    models: Sequence[keras.Model], function: Callable, states: Sequence[keras.Variable]
 ) -> Callable:
     import jax
 
-    variables = [*states, *model.variables]
+    variables = [*states, *(variable for model in models for variable in model.variables)]
 
     @jax.jit
     def pure(values: list[Any], *arguments: Any) -> tuple[Any, list[Any]]:

@@ -10,6 +10,7 @@ import keras
 from primer_tf._compat import flatten_layers, model_supports_jit, trained_variables
 from primer_tf.models.causal_lm_mixin import CausalLMMixin
 from primer_tf.models.default_optimizer import default_optimizer
+from primer_tf.models.speculative_decoding import SpeculativeDecoding
 from primer_tf.optimizers.t5_adafactor import T5Adafactor
 
 
@@ -27,6 +28,7 @@ class CompiledFunctions(CausalLMMixin):
     """
 
     optimizer: Any
+    _speculative_decoding: SpeculativeDecoding | None
     _optimizer_by_default: bool
     _compiled_for: dict[str, Any] | None = None
 
@@ -46,8 +48,12 @@ class CompiledFunctions(CausalLMMixin):
     def make_generate_function(self) -> Callable:
         """Returns the function that generates for a batch; see `keras_hub.models.CausalLM`."""
         sampler = (id(self.sampler), repr(self.sampler.get_config()))
-        if self._has_changed("generate", (sampler, describe(self))):
+        speculative = self._speculative_decoding
+        models = [describe(model) for model in speculative.draft.models] if speculative else []
+        if self._has_changed("generate", (sampler, id(speculative), models, describe(self))):
             self.generate_function = None
+        if self.generate_function is None and speculative is not None:
+            self.generate_function = speculative.make_generate_function()
         if (
             self.generate_function is None
             and keras.backend.backend() == "tensorflow"

@@ -9,6 +9,7 @@ from primer_tf.errors import UserError
 from primer_tf.models.completion import Completion, Detokenizer
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
 from primer_tf.models.stepwise_generation import StepwiseGenerator
+from primer_tf.models.stepwise_speculation import StepwiseSpeculation
 from primer_tf.types import Inputs
 
 
@@ -26,7 +27,8 @@ class Completer:
         self.stop = stop
         self._preprocessor = model.preprocessor
         self._detokenizer = Detokenizer(self._preprocessor.tokenizer)
-        self._generator = StepwiseGenerator(model)
+        decoding = model._speculative_decoding
+        self._generator = StepwiseSpeculation(decoding) if decoding else StepwiseGenerator(model)
 
     def __call__(
         self,

@@ -23,6 +23,7 @@ from primer_tf.models.compiled_functions import CompiledFunctions
 from primer_tf.models.default_optimizer import default_optimizer
 from primer_tf.models.fused_loss import FusedLoss
 from primer_tf.models.jit import jit_compile_by_default
+from primer_tf.models.make_draft import make_speculative_decoding
 from primer_tf.models.preset_files import (
     OF_STRINGS,
     OF_WEIGHTS,
@@ -233,6 +234,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         jit_compile: bool | str = "auto",
         weighted_metrics: Any = "auto",
         sampler: Any = "top_k",
+        draft: "PrimerCausalLM | str | None" = None,
         **kwargs: Any,
     ) -> None:
         """Configures training and generation, with T5's training by default.
@@ -248,7 +250,15 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 `keras.metrics.SparseCategoricalAccuracy`.
             sampler: A KerasHub sampler or its name. Defaults to `"top_k"`, which draws from the 5
                 most probable tokens; so does `primer generate`.
+            draft: What proposes tokens that the model then checks several at a time, which changes
+                the speed of `generate` and not its texts: `"ngram"` for what followed the last
+                tokens where they came before, or a smaller model of the same vocabulary. Defaults
+                to `None`, no proposals.
             **kwargs: Arguments of `keras_hub.models.CausalLM.compile`.
+
+        Raises:
+            UserError: The draft is unknown, has another vocabulary, or the sampler chooses among
+                several texts.
         """
         self._optimizer_by_default = optimizer == "auto"
         if self._optimizer_by_default:
@@ -271,6 +281,7 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
         )
         if type(self.sampler) is KerasHubGreedySampler:
             self.sampler = GreedySampler()
+        self._speculative_decoding = make_speculative_decoding(self, draft)
 
     def generate(self, inputs: Any, max_length: int | None = None, **kwargs: Any) -> Any:
         """Generates text that continues prompts.
@@ -302,6 +313,9 @@ class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLo
                 f"max_length {max_length} is beyond the model's {limit} tokens; lower it, or load "
                 f"the model with max_sequence_length={max_length}."
             )
+        if self._speculative_decoding is not None:
+            for model in self._speculative_decoding.draft.models:
+                model.check_max_length(max_length)
 
     def score(
         self,

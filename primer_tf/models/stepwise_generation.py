@@ -61,8 +61,7 @@ class StepwiseGenerator:
             bounds = [ops.convert_to_tensor(each, dtype="int32") for each in (index, end)]
             token_ids, cache = self._extend(token_ids, mask, cache, *bounds)
             yield ops.convert_to_numpy(token_ids), end
-            seconds, index = time.monotonic() - start, end
-            count = min(2 * count, MOST) if seconds < SECONDS else max(1, count // 2)
+            count, index = next_count(count, time.monotonic() - start), end
 
     def _build_cache(self, token_ids: Tensor, length: Tensor) -> Cache:
         return self.model._build_cache(token_ids, length)[1]
@@ -89,3 +88,8 @@ class StepwiseGenerator:
         loop = (token_ids, cache, index)
         token_ids, cache, _ = sampler.run_loop(more, step, model=model, loop_vars=loop)
         return token_ids, cache
+
+
+def next_count(count: int, seconds: float) -> int:
+    """Returns how many tokens the next call generates, after one of `count` in some seconds."""
+    return min(2 * count, MOST) if seconds < SECONDS else max(1, count // 2)

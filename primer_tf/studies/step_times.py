@@ -97,6 +97,7 @@ def _trainer(study: Study, model: str) -> Any:
     from primer_tf.data.token_chunks import TokenChunks
     from primer_tf.losses import NextTokenLoss
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
+    from primer_tf.training.choose_dtype import choose_dtype
     from primer_tf.training.optimizer_of_run import optimizer_of_run
 
     config = study.base_config
@@ -106,7 +107,7 @@ def _trainer(study: Study, model: str) -> Any:
             "vocabulary_size": study.vocabulary_rows,
             "dropout": config.dropout,
             "gradient_checkpointing": config.gradient_checkpointing,
-            "dtype": config.dtype,
+            "dtype": choose_dtype(config.dtype, lambda line: None),
         }
     )
     trained = PrimerCausalLM(backbone)

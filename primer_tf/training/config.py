@@ -34,7 +34,8 @@ class Constraint:
 
 OPTIMIZERS = ("adafactor", "adamw", "muon")
 SCHEDULES = ("rsqrt", "cosine", "linear", "wsd")
-DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+DTYPES = (*POLICIES, "auto")
 LARGEST = sys.float_info.max
 
 COUNT = Constraint("at least 1 and below 2**31", lambda value: 1 <= value < 2**31)
@@ -149,7 +150,11 @@ class RunConfig:
     label_smoothing: float = option("share of each target spread over all pieces", 0.0, RATE)
     dropout: float = option("rate of all dropouts", 0.0, RATE)
     gradient_checkpointing: bool = option("recompute activations to save memory", False)
-    dtype: str = option("dtype policy: " + ", ".join(DTYPES), "float32", one_of(DTYPES))
+    dtype: str = option(
+        f"dtype policy: {', '.join(POLICIES)}, or auto: mixed_bfloat16 where the processor has it",
+        "float32",
+        one_of(DTYPES),
+    )
     seed: int = option("seed of the weights, the order of the data and dropout", 0, SEED)
 
     @classmethod

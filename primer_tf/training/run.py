@@ -44,6 +44,7 @@ from primer_tf.training.callbacks.stop_at_signal import StopAtSignal
 from primer_tf.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from primer_tf.training.callbacks.validation import Validation
 from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.choose_dtype import choose_dtype
 from primer_tf.training.config import RunConfig
 from primer_tf.training.optimizer_of_run import optimizer_of_run, schedule_of_run
 from primer_tf.training.pending_signal import PendingSignal
@@ -94,6 +95,7 @@ def train(
             after the step, with a checkpoint; a second signal ends the process at once.
     """
     output = Path(output)
+    config = dataclasses.replace(config, dtype=choose_dtype(config.dtype, report))
     check_folder(output, resume)
     check_batch_size(config.batch_size, num_replicas())
     if config.architecture is None:

@@ -16,6 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = [
     *("train_step", "parts", "length_and_vocabulary", "generate", "export", "score", "evaluate"),
     *("drop_in", "prepare"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("speculative", "long_text")),
 ]
 
 

@@ -44,10 +44,11 @@ def run(learned):
 @pytest.fixture
 def uncompiled(monkeypatch):
     """Short texts of a tiny model come sooner without compilation."""
-    monkeypatch.setattr(
-        "primer_tf.models.stepwise_generation.compile_function",
-        lambda model, function, *options: function,
-    )
+    for module in ("stepwise_generation", "speculative_decoding"):
+        monkeypatch.setattr(
+            f"primer_tf.models.{module}.compile_function",
+            lambda model, function, *options: function,
+        )
 
 
 @pytest.fixture
@@ -77,6 +78,18 @@ def test_greedy_texts_with_a_stop_text(run, generate):
         },
         {"prompt": "34567", "text": "345678901", "completion": "8901", "finish_reason": "stop"},
     ]
+
+
+def test_drafts_change_no_greedy_text(run, generate, uncompiled, capsys):
+    options = ["--prompt", "3456", "--temperature", 0, "--max_new_tokens", 9]
+    text = generate(run, *options)
+    assert text.startswith("345678901")
+    for draft in ("ngram", run):
+        assert generate(run, *options, "--draft", draft) == text
+    assert (
+        main(["generate", str(run), "--prompt", "3", "--sampler", "beam", "--draft", "ngram"]) == 1
+    )
+    check(capsys, 1, "BeamSampler chooses among several texts and cannot use a draft")
 
 
 def test_samples_follow_the_seed(small_preset, generate, uncompiled, monkeypatch):

@@ -164,7 +164,7 @@ def test_whole_numbers_are_numbers():
 def test_every_dtype_is_a_policy_of_keras():
     import keras
 
-    from primer_tf.training.config import DTYPES
+    from primer_tf.training.config import POLICIES
 
-    for name in DTYPES:
+    for name in POLICIES:
         assert keras.dtype_policies.get(name).name == name

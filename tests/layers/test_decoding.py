@@ -14,6 +14,7 @@ from primer_tf.layers import (
     SwitchFeedForward,
     SynthesizerAttention,
     TokenShiftAttention,
+    position_cache,
 )
 from primer_tf.layers.position_cache import write_cache
 from tests.layers.helpers import numpy, randomize
@@ -130,3 +131,33 @@ def test_rows_at_positions_of_their_own(stack, x, count):
         y, cache = stack(tokens, cache=cache, cache_update_index=index)
         expected = np.take_along_axis(full, positions[:, :, None], axis=1)
         np.testing.assert_allclose(numpy(y), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="no XLA")
+@pytest.mark.parametrize("is_per_row", [False, True])
+def test_xla_reads_only_the_filled_part_of_a_cache(x, monkeypatch, is_per_row):
+    """The rest may hold anything, even what would spoil a sum in which its weight is zero."""
+    monkeypatch.setattr(position_cache, "SHORTEST_READ", 2)
+    stack = DecoderStack([MultiDConvHeadAttention(3)], num_blocks=1)
+    stack.build((None, None, CHANNELS))
+    randomize(stack)
+    expected, (block,) = numpy(stack(x)), stack.build_cache(2, LENGTH)
+    (attention,) = block
+    for name in ("key", "value"):  # Reads are of 2, 4, 8 or all 9 positions.
+        attention[name] = ops.concatenate(
+            [attention[name][:, :8], np.nan * attention[name][:, 8:]], 1
+        )
+
+    def step(x, cache, index):
+        return stack(x, cache=cache, cache_update_index=index)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        step = tf.function(step, jit_compile=True, autograph=False)
+    cache = ((attention,),)
+    for position in range(LENGTH):
+        index = np.array([position, position] if is_per_row else position, "int32")
+        index = ops.convert_to_tensor(index)
+        y, cache = step(ops.convert_to_tensor(x[:, position : position + 1]), cache, index)
+        np.testing.assert_allclose(numpy(y)[:, 0], expected[:, position], rtol=1e-4, atol=1e-5)
