@@ -12,8 +12,8 @@ from primer_tf.programs.program import Program
 HIDDEN_DIM, LENGTH = 32, 6
 # Inputs of several sizes tell apart what differs only far from zero.
 SCALES = (1.0, 6.0)
-# Several draws of weights, every second one negative, tell apart what one draw hides: a maximum of a
-# weight and a constant, for example, shows the weight only where it is the larger.
+# Several draws of weights, every second one negative, tell apart what one draw hides: a maximum of
+# a weight and a constant, for example, shows the weight only where it is the larger.
 DRAWS = 4
 DIGITS = 7
 

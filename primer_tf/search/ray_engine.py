@@ -43,8 +43,8 @@ class _Running:
 class RayEngine:
     """An engine with a Ray actor for each worker.
 
-    A worker that dies is replaced, and its individual is trained again once. Before an individual is
-    said to have failed, a new worker must start: nothing fails for what is wrong with Ray.
+    A worker that dies is replaced, and its individual is trained again once. Before an individual
+    is said to have failed, a new worker must start: nothing fails for what is wrong with Ray.
 
     Args:
         config: The configuration of the search.
