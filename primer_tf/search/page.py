@@ -152,8 +152,8 @@ def _retrained(found: list[Retrained]) -> str:
     rows = []
     for each in found:
         interval = "" if each.interval is None else "{:+.4f} to {:+.4f}".format(*each.interval)
-        cells = (len(each.losses), f"{each.mean:.4f}", f"{each.gain:+.4f}", interval)
-        cells += (f"{each.steps:,}", f"{each.parameters:,}")
+        cells = [str(len(each.losses)), f"{each.mean:.4f}", f"{each.gain:+.4f}", interval]
+        cells += [f"{each.steps:,}", f"{each.parameters:,}"]
         texts = "".join(f'<td class="number">{cell}' for cell in cells)
         rows.append(f"<tr><td>{escape(each.name)}{texts}")
     head = ["program", "seeds", "loss", "gain", "interval", "steps", "weights"]

@@ -94,14 +94,19 @@ class SearchRecord:
         )
         return dict(found.fetchall())
 
-    def best(self, count: int, algorithm: str | None = None) -> list[Individual]:
-        """Returns the fully trained individuals of the lowest losses, the best first."""
+    def best(self, count: int | None = None, algorithm: str | None = None) -> list[Individual]:
+        """Returns the fully trained individuals of the lowest losses, the best first.
+
+        Args:
+            count: Number of individuals. Defaults to all.
+            algorithm: Only those of this algorithm. Defaults to both.
+        """
         where = "status = 'trained'"
         values: list[Any] = []
         if algorithm is not None:
             where += " AND algorithm = ?"
             values.append(algorithm)
-        return list(self._select(f"{where} ORDER BY loss LIMIT ?", *values, count))
+        return list(self._select(f"{where} ORDER BY loss", *values))[:count]
 
     def _select(self, where: str, *values: Any) -> Iterator[Individual]:
         names = [column.split()[0] for column in _COLUMNS]

@@ -19,6 +19,8 @@ from primer_tf.search.trainer import Trainer
 from primer_tf.types import StrPath
 
 PRESET = "best"
+# What is trained beside the best.
+REFERENCES = (START, "Primer-EZ")
 
 
 def retrain(
@@ -52,16 +54,23 @@ def retrain(
     config = dataclasses.replace(
         read_config(directory), steps=steps, wall_time=0.0, hurdles=1, max_seconds=1e9
     )
-    programs = _programs(directory, config, top)
+    programs = _programs(directory, config)
+    chosen = list(programs)[: len(REFERENCES) + top]
     with sole_writer(directory):
         tokens = prepare_tokens(config, directory)
-        rows = read_retrained(directory)
+        # What another search of this configuration left has other programs under the same names.
+        rows = [
+            row
+            for row in read_retrained(directory)
+            if row["program"] == json.loads(programs.get(row["name"], "null"))
+        ]
         known = {(row["name"], row["steps"], row["seed"]) for row in rows}
         for seed in range(config.seed + 1, config.seed + 1 + seeds):
             trainer = Trainer(dataclasses.replace(config, seed=seed), tokens)
-            for name, program in programs.items():
+            for name in chosen:
                 if (name, steps, seed) in known:
                     continue
+                program = programs[name]
                 outcome, model = trainer.train_whole(Task(0, program, ()))
                 before = [row["loss"] for row in rows if row["loss"] is not None]
                 rows.append(
@@ -84,16 +93,16 @@ def retrain(
     return rows
 
 
-def _programs(directory: Path, config: SearchConfig, top: int) -> dict[str, str]:
-    """Returns the programs to train, as JSON texts by name."""
+def _programs(directory: Path, config: SearchConfig) -> dict[str, str]:
+    """Returns all programs that may be trained, as JSON texts by name, the best first."""
     with closing(SearchRecord(directory)) as record:
-        found = record.best(top)
+        found = record.best()
     if not found:
         raise UserError(f"No individual of {directory} has been fully trained yet.")
     scale = (config.hidden_dim // config.num_heads) ** -0.5
+    references = [config.start(), primer_ez(config.num_heads, score_scale=scale)]
     return {
-        START: config.start().to_json(),
-        "Primer-EZ": primer_ez(config.num_heads, score_scale=scale).to_json(),
+        **{name: each.to_json() for name, each in zip(REFERENCES, references, strict=True)},
         **{f"{each.algorithm} {each.number}": str(each.program) for each in found},
     }
 

@@ -79,7 +79,8 @@ def _retrained(name: str, rows: list[dict[str, Any]], start: list[float]) -> Ret
     interval = None
     if name != START and min(len(losses), len(start)) > 1:
         test = stats.ttest_ind(start, losses, equal_var=False)
-        interval = tuple(map(float, test.confidence_interval(CONFIDENCE)))
+        low, high = test.confidence_interval(CONFIDENCE)
+        interval = float(low), float(high)
     gain = sum(start) / len(start) - sum(losses) / len(losses)
     return Retrained(
         name, tuple(losses), rows[0]["own_steps"], rows[0]["parameters"], gain, interval

@@ -58,6 +58,10 @@ def test_every_program_has_every_seed(folder, monkeypatch):
     assert read_retrained(folder) == rows
     # What is there is not trained again; a third seed is.
     assert len(retrain(folder, 2, 70, seeds=3, report=lines.append)) == 12 and len(lines) == 12
+    # What another search left under the same name does not count.
+    text = (folder / FILE).read_text().replace("random 1", "random 7")
+    (folder / FILE).write_text(text.replace("evolution 0", "evolution 2"))
+    assert len(retrain(folder, 2, 70, seeds=1, report=lines.append)) == 11 and len(lines) == 14
 
 
 def row(name, seed, loss, steps=70):
