@@ -65,6 +65,11 @@ class Graph:
         """Number of weights."""
         return sum(math.prod(node.weight) for node in self.nodes if node.weight)
 
+    @property
+    def operations(self) -> tuple[Node, ...]:
+        """The nodes without their paths: the same for programs that differ only in dead code."""
+        return tuple(dataclasses.replace(node, path="") for node in self.nodes)
+
 
 def infer_graph(program: Program, hidden_dim: int) -> Graph:
     """Returns the graph of a program, with the shape of every value and weight.

@@ -1,5 +1,6 @@
 """Whether two programs compute the same function."""
 
+import functools
 import hashlib
 
 import numpy as np
@@ -69,6 +70,7 @@ def random_outputs(program: Program, seed: int) -> np.ndarray:
     return np.stack(outputs)
 
 
+@functools.lru_cache(maxsize=1000)
 def fingerprint(program: Program) -> str:
     """Returns a text that is the same for programs that compute the same function.
 
