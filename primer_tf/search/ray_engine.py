@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import socket
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ LIFETIME = 50
 # Seconds beyond the longest training that a worker may take, for what cannot be interrupted.
 GRACE = 60
 POLL = 1.0
+# Seconds that a cluster may take to accept a connection.
+CONNECT = 10.0
 
 # One thread for each worker: as many train as there are cores.
 ENVIRONMENT = {
@@ -76,7 +79,9 @@ class RayEngine:
         self._ray = ray
         self._config = config
         arguments: dict[str, Any] = {"address": address}
-        if address is None:
+        if address is not None:
+            _check_address(address)
+        else:
             workers = workers or os.cpu_count() or 1
             arguments = {
                 "address": "local",  # Whatever RAY_ADDRESS says.
@@ -174,6 +179,17 @@ class RayEngine:
     def close(self) -> None:
         """Ends the workers."""
         self._ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises an error if nobody listens at `HOST:PORT`, for which Ray itself waits for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not (separator and port.isdecimal()):
+        return  # Such as `auto`, which Ray looks up.
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"There is no Ray cluster at {address}: {error}.") from error
 
 
 def _reason(error: Exception) -> str:

@@ -95,6 +95,12 @@ def test_workers_that_do_not_start_end_the_search(engine):
         engine.next()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_without_a_cluster(address):
+    with pytest.raises(UserError, match=f"There is no Ray cluster at {address}: "):
+        RayEngine(CONFIG, TOKENS, address=address)
+
+
 def search(folder, budget, *more):
     options = "--hidden_dim 16 --num_layers 1 --num_heads 2 --sequence_length 8 --batch_size 4"
     options += " --steps 7 --vocabulary_size 300 --validation_sequences 16 --population 4"
