@@ -32,7 +32,7 @@ TASKS = [
     "gpt3_triviaqa",
 ]
 NATS = 1e-4
-LENGTH = 256
+LENGTH = 512  # Some choices have more than 256 tokens of this vocabulary.
 STEPS, BATCH = 20, 16
 
 
