@@ -64,6 +64,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     retrain.add_argument(
         "--retrain_steps", type=int, help="steps of the start (default: 10 times --steps)"
     )
+    retrain.add_argument(
+        "--seeds", type=int, default=3, help="trainings of each program (default: 3)"
+    )
 
 
 def run(arguments: Namespace) -> None:
@@ -166,8 +169,9 @@ def retrain(arguments: Namespace) -> None:
     config = read_config(arguments.directory)
     steps = arguments.retrain_steps or 10 * config.steps
     COUNT.check(steps, "retrain_steps")
+    COUNT.check(arguments.seeds, "seeds")
     with status("Loading JAX"):
         from primer_tf.search.retrain import PRESET, retrain
 
-    retrain(arguments.directory, arguments.top, steps)
+    retrain(arguments.directory, arguments.top, steps, arguments.seeds)
     print(f"The preset of the best: {arguments.directory}/{PRESET}")

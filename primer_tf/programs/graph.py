@@ -65,6 +65,11 @@ class Graph:
         """Number of weights."""
         return sum(math.prod(node.weight) for node in self.nodes if node.weight)
 
+    @property
+    def operations(self) -> tuple[Node, ...]:
+        """The nodes without their paths: the same for programs that differ only in dead code."""
+        return tuple(dataclasses.replace(node, path="") for node in self.nodes)
+
 
 def infer_graph(program: Program, hidden_dim: int) -> Graph:
     """Returns the graph of a program, with the shape of every value and weight.
@@ -95,7 +100,33 @@ def infer_graph(program: Program, hidden_dim: int) -> Graph:
         raise InvalidProgram(
             f"{main.name} returns {builder.nodes[output].shape} instead of {hidden_dim} channels"
         )
-    return Graph(_in_order(builder.nodes, output), builder.num_heads)
+    return Graph(_in_order(builder.nodes, output), num_heads(program))
+
+
+def num_heads(program: Program) -> int | None:
+    """Returns the number of branches that add the position bias, or `None` if none do.
+
+    It is the same for every `hidden_dim`.
+
+    Args:
+        program: A `Program`.
+
+    Raises:
+        InvalidProgram: Parts of the program add it in different numbers of branches.
+    """
+    live = live_instructions(program)
+    counts: dict[str, set[int]] = {"position_bias": {1}}
+    for subprogram in reversed(program.subprograms):  # Calls lead to later ones.
+        counts[subprogram.name] = {
+            instruction.branches * count
+            for position, instruction in enumerate(subprogram.instructions)
+            if position in live[subprogram.name].positions
+            for count in counts.get(instruction.operation, ())
+        }
+    heads = sorted(counts[program.subprograms[0].name])
+    if len(heads) > 1:
+        raise InvalidProgram(f"position biases for {heads[0]} and for {heads[1]} heads")
+    return heads[0] if heads else None
 
 
 class _Builder:
@@ -104,7 +135,6 @@ class _Builder:
         self.unit = hidden_dim // UNITS
         self.live = live_instructions(program)
         self.nodes = [Node(INPUT, (), ValueShape(hidden_dim))]
-        self.num_heads: int | None = None
 
     def add(self, node: Node) -> int:
         if len(self.nodes) == MAX_OPERATIONS:
@@ -179,12 +209,6 @@ class _Builder:
         weight = None
         if primitive.weight is not None:
             weight = (total, *primitive.weight(shapes[0], shape))
-        if instruction.operation == "position_bias":
-            if self.num_heads not in (None, total):
-                raise InvalidProgram(
-                    f"position biases for {self.num_heads} and for {total} heads in one program"
-                )
-            self.num_heads = total
         differs = primitive.differs_by_branch or weight is not None
         copies = total if differs else max(self.nodes[node].copies for node in inputs)
         reads_constant = "constant" in primitive.uses

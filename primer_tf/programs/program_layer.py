@@ -10,7 +10,7 @@ from primer_tf.layers.decoder_layer import PositionMixingLayer
 from primer_tf.layers.position_cache import read_cache, write_cache
 from primer_tf.layers.shape_checks import check_rank
 from primer_tf.layers.t5_relative_position_bias import skew_distances
-from primer_tf.programs.graph import CONCATENATE, INPUT, REPEAT, Node, infer_graph
+from primer_tf.programs.graph import CONCATENATE, INPUT, REPEAT, Node, infer_graph, num_heads
 from primer_tf.programs.primitive import Call, Primitive
 from primer_tf.programs.primitives import PRIMITIVES
 from primer_tf.programs.program import Program
@@ -60,15 +60,13 @@ class ProgramLayer(PositionMixingLayer):
         if dropout:
             raise ValueError(f"ProgramLayer has no dropout; received {dropout}.")
         self.program_json = program if isinstance(program, str) else program.to_json()
-        program = Program.from_json(self.program_json)
-        # The number of heads is the same for every `hidden_dim`.
-        self.num_heads = infer_graph(program, 8 * 16).num_heads
+        # Shapes may go together for some `hidden_dim` only: `build` infers them.
+        self.num_heads = num_heads(Program.from_json(self.program_json))
 
     def build(self, input_shape: Shape) -> None:
         """Creates the weights for `C` channels."""
         check_rank(self, "x", input_shape, 3, "[batch, time, channels]")
         graph = infer_graph(Program.from_json(self.program_json), input_shape[-1])
-        self.num_heads = graph.num_heads
         # Not an attribute with containers, which Keras would wrap.
         self._nodes = lambda: graph.nodes
         self.kernels = []

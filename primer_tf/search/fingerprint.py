@@ -1,5 +1,6 @@
 """Whether two programs compute the same function."""
 
+import functools
 import hashlib
 
 import numpy as np
@@ -12,10 +13,13 @@ from primer_tf.programs.program import Program
 HIDDEN_DIM, LENGTH = 32, 6
 # Inputs of several sizes tell apart what differs only far from zero.
 SCALES = (1.0, 6.0)
+# Several draws of weights, every second one negative, tell apart what one draw hides: a maximum of
+# a weight and a constant, for example, shows the weight only where it is the larger.
+DRAWS = 4
 DIGITS = 7
 
 
-def random_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+def random_weights(graph: Graph, seed: int, draw: int = 0) -> dict[str, np.ndarray]:
     """Returns random weights for a graph by path.
 
     A weight depends on its shape and on how many weights come before it in the graph's own order.
@@ -24,18 +28,21 @@ def random_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     Args:
         graph: A `Graph`.
         seed: Seed of all weights.
+        draw: Which of the draws of this seed. Those with odd numbers are the ones before them with
+            the signs changed. Defaults to 0.
 
     Returns:
         Dict from the path of a node to its weight, standard normal divided by the square root of
         the inputs of a projection.
     """
+    sign = -1 if draw % 2 else 1
     nodes = [node for node in graph.nodes if node.weight is not None]
     weights = {}
     for index, node in enumerate(nodes):
         shape = node.weight or ()
         fan_in = np.prod(shape[1:-1]) if len(shape) > 2 else 1
-        values = np.random.default_rng((seed, index, *shape)).standard_normal(shape)
-        weights[node.path] = values / fan_in**0.5
+        values = np.random.default_rng((seed, draw // 2, index, *shape)).standard_normal(shape)
+        weights[node.path] = sign * values / fan_in**0.5
     return weights
 
 
@@ -47,19 +54,23 @@ def random_outputs(program: Program, seed: int) -> np.ndarray:
         seed: Seed of inputs, weights and position biases.
 
     Returns:
-        `[S, T, C]`, for `S` scales of the input.
+        `[S, T, C]`, with all scales of the input for each draw of the weights.
 
     Raises:
         InvalidProgram: The program is invalid.
     """
     graph = infer_graph(program, HIDDEN_DIM)
-    weights = random_weights(graph, seed)
-    random = np.random.default_rng((seed, 1 << 20))
-    x = random.standard_normal((LENGTH, HIDDEN_DIM))
-    bias = random.standard_normal((graph.num_heads or 1, LENGTH, LENGTH))
-    return np.stack([interpret(program, scale * x, weights, bias) for scale in SCALES])
+    outputs = []
+    for draw in range(DRAWS):
+        weights = random_weights(graph, seed, draw)
+        random = np.random.default_rng((seed, draw, 1 << 20))
+        x = random.standard_normal((LENGTH, HIDDEN_DIM))
+        bias = random.standard_normal((graph.num_heads or 1, LENGTH, LENGTH))
+        outputs += [interpret(program, scale * x, weights, bias) for scale in SCALES]
+    return np.stack(outputs)
 
 
+@functools.lru_cache(maxsize=1000)
 def fingerprint(program: Program) -> str:
     """Returns a text that is the same for programs that compute the same function.
 

@@ -14,6 +14,7 @@ from primer_tf.search.config import ALGORITHMS, SearchConfig, read_config
 from primer_tf.search.individual import STATUSES, Individual
 from primer_tf.search.lineage import best_so_far, lineage
 from primer_tf.search.record import SearchRecord
+from primer_tf.search.retrained import Retrained, read_retrained, retrained
 from primer_tf.types import StrPath
 
 FILE = "search.html"
@@ -62,6 +63,7 @@ def write_page(directory: StrPath) -> Path:
         "<h2>The best program</h2>",
         f"<pre>{escape(listing(program))}</pre>",
         to_svg(infer_graph(program, config.hidden_dim)),
+        _retrained(retrained(read_retrained(directory))),
     ]
     path = Path(directory) / FILE
     atomic_write(
@@ -142,6 +144,25 @@ def _edits(family: list[Individual]) -> str:
             f'<td class="number">{loss:.4f}<td class="number">{gain}'
         )
     return f"<table><tr><th>number<th>edit<th>loss<th>gain{''.join(rows)}</table>"
+
+
+def _retrained(found: list[Retrained]) -> str:
+    if not found:
+        return ""
+    rows = []
+    for each in found:
+        interval = "" if each.interval is None else "{:+.4f} to {:+.4f}".format(*each.interval)
+        cells = [str(len(each.losses)), f"{each.mean:.4f}", f"{each.gain:+.4f}", interval]
+        cells += [f"{each.steps:,}", f"{each.parameters:,}"]
+        texts = "".join(f'<td class="number">{cell}' for cell in cells)
+        rows.append(f"<tr><td>{escape(each.name)}{texts}")
+    head = ["program", "seeds", "loss", "gain", "interval", "steps", "weights"]
+    return (
+        "<h2>Trained again, for longer</h2><p>Each program with seeds other than that of the "
+        "search: mean validation loss, and the gain over the start with its 95% confidence "
+        "interval.</p>"
+        f"<table><tr>{''.join(f'<th>{each}' for each in head)}{''.join(rows)}</table>"
+    )
 
 
 def _figure():

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import socket
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ LIFETIME = 50
 # Seconds beyond the longest training that a worker may take, for what cannot be interrupted.
 GRACE = 60
 POLL = 1.0
+# Seconds that a cluster may take to accept a connection.
+CONNECT = 10.0
 
 # One thread for each worker: as many train as there are cores.
 ENVIRONMENT = {
@@ -43,7 +46,8 @@ class _Running:
 class RayEngine:
     """An engine with a Ray actor for each worker.
 
-    A worker that dies is replaced, and its individual is trained again once.
+    A worker that dies is replaced, and its individual is trained again once. Before an individual
+    is said to have failed, a new worker must start: nothing fails for what is wrong with Ray.
 
     Args:
         config: The configuration of the search.
@@ -75,9 +79,12 @@ class RayEngine:
         self._ray = ray
         self._config = config
         arguments: dict[str, Any] = {"address": address}
-        if address is None:
+        if address is not None:
+            _check_address(address)
+        else:
             workers = workers or os.cpu_count() or 1
             arguments = {
+                "address": "local",  # Whatever RAY_ADDRESS says.
                 "num_cpus": workers,
                 "include_dashboard": False,
                 "object_store_memory": STORE_BYTES,
@@ -87,6 +94,7 @@ class RayEngine:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"Ray does not start: {error}") from error
         self.num_workers = workers or int(ray.cluster_resources().get("CPU", 1))
+        self._longest = config.max_seconds + GRACE
         self._tokens = ray.put(tokens)
         self._worker = ray.remote(_Worker).options(
             num_cpus=1, max_restarts=0, runtime_env={"env_vars": ENVIRONMENT}
@@ -115,31 +123,47 @@ class RayEngine:
         return actor
 
     def next(self) -> tuple[Task, Outcome]:
-        """Waits for an individual to end, and returns it with its outcome."""
-        ray = self._ray
+        """Waits for an individual to end, and returns it with its outcome.
+
+        Raises:
+            UserError: Ray's workers do not start.
+        """
         while True:
-            done, _ = ray.wait(list(self._running), num_returns=1, timeout=POLL)
+            done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=POLL)
             for reference in done:
                 running = self._running.pop(reference)
                 try:
-                    outcome = ray.get(reference)
-                except ray.exceptions.RayActorError:
-                    self._ages.pop(running.actor)
+                    outcome = self._ray.get(reference)
+                except self._ray.exceptions.RayError as error:
+                    self._end(running.actor)
                     if running.tries == 1:
                         self._start(running.task, tries=2)
                         continue
-                    reason = "its worker died twice, perhaps for lack of memory"
+                    self._check_workers()
+                    reason = f"its worker died twice: {_reason(error)}"
                     return running.task, Outcome("failed", reason=reason)
                 self._give_back(running.actor)
                 return running.task, outcome
             for reference, running in list(self._running.items()):
                 seconds = time.monotonic() - running.since
-                if seconds > self._config.max_seconds + GRACE:
+                if seconds > self._longest:
                     del self._running[reference]
                     self._end(running.actor)
+                    self._check_workers()
                     return running.task, Outcome(
                         "failed", reason="too slow: its worker was ended", seconds=seconds
                     )
+
+    def _check_workers(self) -> None:
+        """Starts a worker, or raises an error that says why none starts."""
+        actor = self._new_actor()
+        try:
+            self._ray.get(actor.process.remote(), timeout=self._longest)
+        except self._ray.exceptions.RayError as error:
+            raise UserError(
+                f"Ray's workers do not start: {_reason(error)}. Mend that and go on with --resume."
+            ) from error
+        self._idle.append(actor)
 
     def _give_back(self, actor: Any) -> None:
         self._ages[actor] += 1
@@ -155,6 +179,27 @@ class RayEngine:
     def close(self) -> None:
         """Ends the workers."""
         self._ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises an error if nobody listens at `HOST:PORT`, for which Ray itself waits for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not (separator and port.isdecimal()):
+        return  # Such as `auto`, which Ray looks up.
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"There is no Ray cluster at {address}: {error}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a worker died, in one line without a full stop."""
+    cause = getattr(error, "cause", None)  # Of a `RayTaskError`, whose text is a traceback.
+    lines = str(cause if isinstance(cause, Exception) else error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    # After the first line comes the traceback of what its constructor raised.
+    return lines[-1 if "creation task" in lines[0] else 0].rstrip(".")
 
 
 class _Worker:

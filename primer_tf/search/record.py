@@ -34,8 +34,8 @@ _COLUMNS = (
 class SearchRecord:
     """All individuals of a search in a folder.
 
-    Each is written in a transaction of its own: who kills the process at any moment loses none that
-    had ended.
+    Each is written as soon as it ends, with the mutations that were rejected before it: who kills
+    the process at any moment loses none that had ended.
 
     Args:
         directory: Folder of the search.
@@ -57,28 +57,12 @@ class SearchRecord:
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path} is damaged: {error}; move it away.") from error
 
-    def add(self, individual: Individual) -> None:
-        """Writes an individual that has ended."""
-        outcome = individual.outcome
-        values = (
-            individual.number,
-            individual.algorithm,
-            individual.parent,
-            individual.edit,
-            individual.program,
-            individual.fingerprint,
-            outcome.status,
-            outcome.loss,
-            json.dumps(outcome.losses),
-            outcome.reason,
-            outcome.steps,
-            outcome.spent,
-            outcome.seconds,
-            outcome.parameters,
-        )
+    def add(self, *individuals: Individual) -> None:
+        """Writes individuals that have ended, all or none of them."""
+        rows = [_row(individual) for individual in individuals]
         with self._connection:
-            self._connection.execute(
-                f"INSERT INTO individuals VALUES ({', '.join('?' * len(values))})", values
+            self._connection.executemany(
+                f"INSERT INTO individuals VALUES ({', '.join('?' * len(_COLUMNS))})", rows
             )
 
     def individuals(self, algorithm: str) -> list[Individual]:
@@ -94,14 +78,19 @@ class SearchRecord:
         )
         return dict(found.fetchall())
 
-    def best(self, count: int, algorithm: str | None = None) -> list[Individual]:
-        """Returns the fully trained individuals of the lowest losses, the best first."""
+    def best(self, count: int | None = None, algorithm: str | None = None) -> list[Individual]:
+        """Returns the fully trained individuals of the lowest losses, the best first.
+
+        Args:
+            count: Number of individuals. Defaults to all.
+            algorithm: Only those of this algorithm. Defaults to both.
+        """
         where = "status = 'trained'"
         values: list[Any] = []
         if algorithm is not None:
             where += " AND algorithm = ?"
             values.append(algorithm)
-        return list(self._select(f"{where} ORDER BY loss LIMIT ?", *values, count))
+        return list(self._select(f"{where} ORDER BY loss", *values))[:count]
 
     def _select(self, where: str, *values: Any) -> Iterator[Individual]:
         names = [column.split()[0] for column in _COLUMNS]
@@ -116,3 +105,24 @@ class SearchRecord:
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
+
+
+def _row(individual: Individual) -> tuple[Any, ...]:
+    """Returns the values of the columns."""
+    outcome = individual.outcome
+    return (
+        individual.number,
+        individual.algorithm,
+        individual.parent,
+        individual.edit,
+        individual.program,
+        individual.fingerprint,
+        outcome.status,
+        outcome.loss,
+        json.dumps(outcome.losses),
+        outcome.reason,
+        outcome.steps,
+        outcome.spent,
+        outcome.seconds,
+        outcome.parameters,
+    )

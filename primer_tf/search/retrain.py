@@ -3,27 +3,31 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.programs.library import primer_ez
-from primer_tf.search.config import read_config
+from primer_tf.search.config import SearchConfig, read_config
 from primer_tf.search.individual import Task
 from primer_tf.search.record import SearchRecord
+from primer_tf.search.retrained import FILE, START, read_retrained
 from primer_tf.search.tokens import VOCABULARY, prepare_tokens
 from primer_tf.search.trainer import Trainer
 from primer_tf.types import StrPath
 
-FILE = "retrained.json"
 PRESET = "best"
+# What is trained beside the best.
+REFERENCES = (START, "Primer-EZ")
 
 
 def retrain(
     directory: StrPath,
     top: int,
     steps: int,
+    seeds: int = 3,
     report: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
     """Trains the best programs of a search again, without hurdles, and saves the best as a preset.
@@ -35,10 +39,12 @@ def retrain(
         directory: Folder of the search.
         top: Number of programs.
         steps: Steps that the start trains; the others get the same work.
+        seeds: Number of trainings of each program. None has the seed of the search, for which the
+            programs were chosen. Defaults to 3.
         report: Takes the lines that say how it goes. Defaults to `print`.
 
     Returns:
-        The rows of `retrained.json`, the best first.
+        The rows of `retrained.json`, one for each training, the best first.
 
     Raises:
         UserError: The folder holds no search, no individual has been fully trained yet, or
@@ -48,51 +54,65 @@ def retrain(
     config = dataclasses.replace(
         read_config(directory), steps=steps, wall_time=0.0, hurdles=1, max_seconds=1e9
     )
-    record = SearchRecord(directory)
-    found = record.best(top)
-    record.close()
+    programs = _programs(directory, config)
+    chosen = list(programs)[: len(REFERENCES) + top]
+    with sole_writer(directory):
+        tokens = prepare_tokens(config, directory)
+        # What another search of this configuration left has other programs under the same names.
+        rows = [
+            row
+            for row in read_retrained(directory)
+            if row["program"] == json.loads(programs.get(row["name"], "null"))
+        ]
+        known = {(row["name"], row["steps"], row["seed"]) for row in rows}
+        for seed in range(config.seed + 1, config.seed + 1 + seeds):
+            trainer = Trainer(dataclasses.replace(config, seed=seed), tokens)
+            for name in chosen:
+                if (name, steps, seed) in known:
+                    continue
+                program = programs[name]
+                outcome, model = trainer.train_whole(Task(0, program, ()))
+                before = [row["loss"] for row in rows if row["loss"] is not None]
+                rows.append(
+                    {
+                        "name": name,
+                        "steps": steps,
+                        "seed": seed,
+                        "own_steps": outcome.steps,
+                        "loss": outcome.loss,
+                        "parameters": outcome.parameters,
+                        "reason": outcome.reason,
+                        "program": json.loads(program),
+                    }
+                )
+                report(_line(rows[-1]))
+                if outcome.loss is not None and outcome.loss < min(before, default=float("inf")):
+                    _save(model, directory)
+                rows.sort(key=lambda row: float("inf") if row["loss"] is None else row["loss"])
+                atomic_write(directory / FILE, json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def _programs(directory: Path, config: SearchConfig) -> dict[str, str]:
+    """Returns all programs that may be trained, as JSON texts by name, the best first."""
+    with closing(SearchRecord(directory)) as record:
+        found = record.best()
     if not found:
         raise UserError(f"No individual of {directory} has been fully trained yet.")
-    start = config.start()
     scale = (config.hidden_dim // config.num_heads) ** -0.5
-    programs = {
-        "the start": start.to_json(),
-        "Primer-EZ": primer_ez(config.num_heads, score_scale=scale).to_json(),
+    references = [config.start(), primer_ez(config.num_heads, score_scale=scale)]
+    return {
+        **{name: each.to_json() for name, each in zip(REFERENCES, references, strict=True)},
         **{f"{each.algorithm} {each.number}": str(each.program) for each in found},
     }
-    path = directory / FILE
-    with sole_writer(directory):
-        trainer = Trainer(config, prepare_tokens(config, directory))
-        rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-        known = {(row["name"], row["steps"]) for row in rows}
-        lowest = min((row["loss"] for row in rows if row["loss"] is not None), default=None)
-        for name, program in programs.items():
-            if (name, steps) in known:
-                continue
-            outcome, model = trainer.train_whole(Task(0, program, ()))
-            rows.append(
-                {
-                    "name": name,
-                    "steps": steps,
-                    "own_steps": outcome.steps,
-                    "loss": outcome.loss,
-                    "parameters": outcome.parameters,
-                    "reason": outcome.reason,
-                    "program": json.loads(program),
-                }
-            )
-            report(_line(rows[-1]))
-            if outcome.loss is not None and (lowest is None or outcome.loss < lowest):
-                lowest = outcome.loss
-                _save(model, directory)
-            rows.sort(key=lambda row: float("inf") if row["loss"] is None else row["loss"])
-            atomic_write(path, json.dumps(rows, indent=1) + "\n")
-    return rows
 
 
 def _line(row: dict[str, Any]) -> str:
     result = row["reason"] if row["loss"] is None else f"validation loss {row['loss']:.4f}"
-    return f"{row['name']}: {result}, {row['own_steps']:,} steps, {row['parameters']:,} weights"
+    return (
+        f"{row['name']}, seed {row['seed']}: {result}, {row['own_steps']:,} steps, "
+        f"{row['parameters']:,} weights"
+    )
 
 
 def _save(model: Any, directory: Path) -> None:

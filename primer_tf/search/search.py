@@ -125,6 +125,7 @@ class _Search:
         self.losses: list[tuple[float, ...]] = []
         self.spent = 0.0
         self.pending: dict[int, tuple[int | None, Child]] = {}
+        self.rejected: list[Individual] = []  # Since the last individual that ended.
         earlier = record.individuals(algorithm)
         # Rejected mutations have numbers, too.
         self.next_number = 1 + max((each.number for each in earlier), default=-1)
@@ -196,14 +197,16 @@ class _Search:
             child.fingerprint,
             outcome,
         )
-        self.record.add(individual)
+        self.record.add(*self.rejected, individual)
+        self.rejected.clear()
         self._count(individual)
 
     def _reject(self, edit: str, reason: str) -> None:
         number = self.next_number
         self.next_number += 1
         outcome = Outcome("rejected", reason=reason)
-        self.record.add(Individual(number, self.name, None, edit, None, None, outcome))
+        # Most mutations are, and a transaction for each would take longer than the search itself.
+        self.rejected.append(Individual(number, self.name, None, edit, None, None, outcome))
 
     def _known(self, child: Child) -> Outcome | None:
         """Returns the outcome of a program that computes the same for about the same cost."""

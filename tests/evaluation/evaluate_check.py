@@ -32,7 +32,7 @@ TASKS = [
     "gpt3_triviaqa",
 ]
 NATS = 1e-4
-LENGTH = 256
+LENGTH = 512  # Some choices have more than 256 tokens of this vocabulary.
 STEPS, BATCH = 20, 16
 
 
@@ -49,6 +49,7 @@ def train(folder):
     tokenizer = PrimerTokenizer(train_vocabulary(text.splitlines()[::8], size=4000))
     preprocessor = PrimerCausalLMPreprocessor(tokenizer, sequence_length=LENGTH)
     size = {"num_layers": 2, "hidden_dim": 64, "intermediate_dim": 256}
+    size |= {"max_sequence_length": LENGTH}  # The reference truncates contexts there, too.
     size |= {"num_heads": 2, "head_dim": 32, "vocabulary_size": tokenizer.vocabulary_size()}
     model = PrimerCausalLM.from_preset("tiny_primer_ez", preprocessor=preprocessor, **size)
     model.compile()

@@ -201,7 +201,7 @@ def test_an_oracle_is_right_on_real_data(real_tasks):
         metric = figures.reported
         scores = [item[metric] for item in items]
         # Where a wrong choice has the text of the right one, they are equally likely.
-        twins = sum(len(set(map(tuple, i["arguments"]))) < len(i["arguments"]) for i in items)
+        twins = sum(len(set(map(str, i["arguments"]))) < len(i["arguments"]) for i in items)
         assert len(scores) - sum(scores) <= twins, (name, sum(scores), len(scores))
 
 

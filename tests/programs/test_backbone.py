@@ -6,7 +6,14 @@ from keras import ops
 
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.models.cost import model_cost
-from primer_tf.programs import primer_ez, transformer
+from primer_tf.programs import (
+    Instruction,
+    InvalidProgram,
+    Program,
+    Subprogram,
+    primer_ez,
+    transformer,
+)
 from primer_tf.programs.program_layer import ProgramLayer
 
 
@@ -81,3 +88,13 @@ def test_what_it_refuses():
         PrimerBackbone(block=["program"], program=program, hidden_dim=60)
     with pytest.raises(ValueError, match="segment_ids"):
         ProgramLayer(program)(np.ones((1, 3, 16)), segment_ids=np.zeros((1, 3), "int32"))
+
+
+def test_a_program_for_one_number_of_channels():
+    means = Instruction("reduce_mean", branches=16)  # 16 channels, whatever `hidden_dim` is.
+    program = Program((Subprogram("main", (means, Instruction("add", 0, 2))),), (0.0,), (8,))
+    x = np.random.default_rng(0).standard_normal((1, 3, 16))
+    expected = x + x.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(ProgramLayer(program)(x), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InvalidProgram, match="16 channels do not broadcast"):
+        ProgramLayer(program)(np.ones((1, 3, 32)))

@@ -100,7 +100,7 @@ def test_too_many_branches():
 
 
 def test_two_numbers_of_heads():
-    with pytest.raises(InvalidProgram, match="position biases for 2 and for 1 heads"):
+    with pytest.raises(InvalidProgram, match="position biases for 1 and for 2 heads"):
         heads = Subprogram(
             "head",
             (

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from primer_tf.programs import Program, infer_graph
+from primer_tf.programs import Program, infer_graph, transformer
 from primer_tf.search.individual import Outcome
 
 
@@ -16,10 +16,16 @@ def edits_found(program):
     return squared, operations.count("depthwise_conv_3x1") >= 3
 
 
+START_SIZE = len(infer_graph(transformer(8), 64).nodes)
+
+
 def planted(task):
-    """An outcome that is better for each of the two edits, and worse by the size."""
+    """An outcome that is better for each of the two edits, and worse the more else has changed.
+
+    A price of each operation would make the search delete the Transformer instead.
+    """
     size = len(infer_graph(Program.from_json(task.program), 64).nodes)
-    loss = 5 - sum(edits_found(task.program)) + 1e-3 * size
+    loss = 5 - sum(edits_found(task.program)) + 1e-3 * abs(size - START_SIZE)
     return Outcome("trained", loss, (loss,), steps=10, spent=1.0)
 
 

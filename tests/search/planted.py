@@ -2,7 +2,8 @@
 
 `python -m tests.search.planted` prints it for evolution and for random search, seed by seed.
 Nothing is trained: the loss of a program is 5, less 1 for squared ReLU, less 1 for convolutions
-after Q, K and V, and a little more for each operation. It takes minutes.
+after Q, K and V, and a little more for each operation more or less than the start has. It takes
+minutes.
 """
 
 import argparse

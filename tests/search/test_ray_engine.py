@@ -1,6 +1,7 @@
 """Ray's workers: killed ones are replaced, and a killed search goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from primer_tf.errors import UserError
 from primer_tf.search.individual import Task
 from primer_tf.search.ray_engine import RayEngine
 from primer_tf.search.record import SearchRecord
@@ -24,38 +26,79 @@ def engine():
     engine.close()
 
 
-def kill_worker(engine):
-    """Kills the process of the worker that trains."""
-    import ray
-
-    (running,) = engine._running.values()
-    ray.kill(running.actor)
-
-
-def test_a_killed_worker_is_replaced(engine):
+def idle_worker(engine):
+    """Starts a worker, and returns its process."""
     import ray
 
     actor = engine._new_actor()
-    process = ray.get(actor.process.remote())
     engine._idle.append(actor)
+    return ray.get(actor.process.remote())
+
+
+def test_a_worker_killed_in_training_is_replaced(engine):
+    process = idle_worker(engine)
     engine.submit(Task(1, START.to_json(), ()))
+    time.sleep(1)  # Compiling alone takes longer.
     os.kill(process, signal.SIGKILL)
     task, outcome = engine.next()
-    assert task.number == 1 and outcome.status == "trained"
+    assert task.number == 1 and outcome.status == "trained" and outcome.loss > 0
+    assert engine.num_pending == 0 and len(engine._idle) == 1
 
 
-def test_what_kills_two_workers_is_a_failure(engine):
+def with_worker(engine, worker):
+    import ray
+
+    engine._worker = ray.remote(worker).options(num_cpus=1)
+
+
+class Fatal:
+    """A worker that any program kills."""
+
+    def __init__(self, config, tokens):
+        pass
+
+    def process(self):
+        return os.getpid()
+
+    def train(self, task):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raising(Fatal):
+    """A worker whose training raises."""
+
+    def train(self, task):
+        raise MemoryError("all memory is in use")
+
+
+class Broken(Fatal):
+    """A worker that does not start."""
+
+    def __init__(self, config, tokens):
+        raise ImportError("no keras here")
+
+
+@pytest.mark.parametrize(
+    "worker, reason", [(Fatal, "died twice: .*died"), (Raising, "died twice: all memory is in use")]
+)
+def test_what_kills_two_workers_is_a_failure(engine, worker, reason):
+    with_worker(engine, worker)
     engine.submit(Task(2, START.to_json(), ()))
-    start = engine._start
-
-    def start_and_kill(task, tries):
-        start(task, tries)
-        kill_worker(engine)
-
-    engine._start = start_and_kill
-    kill_worker(engine)
     task, outcome = engine.next()
-    assert task.number == 2 and outcome.status == "failed" and "died twice" in outcome.reason
+    assert task.number == 2 and outcome.status == "failed" and re.search(reason, outcome.reason)
+
+
+def test_workers_that_do_not_start_end_the_search(engine):
+    with_worker(engine, Broken)
+    engine.submit(Task(3, START.to_json(), ()))
+    with pytest.raises(UserError, match="do not start: ImportError: no keras here. .*--resume"):
+        engine.next()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_without_a_cluster(address):
+    with pytest.raises(UserError, match=f"There is no Ray cluster at {address}: "):
+        RayEngine(CONFIG, TOKENS, address=address)
 
 
 def search(folder, budget, *more):
