@@ -36,16 +36,41 @@ def make_distribution(
     backend = keras.backend.backend()
     if backend != "jax":
         raise UserError(f"A mesh needs Keras on JAX, not on {backend}; set KERAS_BACKEND=jax.")
-    devices = list(devices or keras.distribution.list_devices())
+    import jax
+
+    if devices is None:
+        devices = _devices_by_host()
     if len(devices) != mesh.devices:
         kind = devices[0].partition(":")[0]
         raise UserError(
             f"The mesh {mesh} has {mesh.devices} devices, and there are {len(devices)} ({kind})"
             f"{VIRTUAL.format(mesh.devices) if kind == 'cpu' else '; choose a mesh that fits'}."
         )
-    layouts = mesh_layouts(mesh, devices)
+    _check_hosts(mesh, jax.process_count())
+    layouts = mesh_layouts(mesh, list(devices))
     if layouts is None:
         return keras.distribution.DataParallel(
-            keras.distribution.DeviceMesh((mesh.replicas,), [mesh.batch_axis], devices)
+            keras.distribution.DeviceMesh((mesh.replicas,), [mesh.batch_axis], devices),
+            auto_shard_dataset=False,
         )
-    return CheckedModelParallel(layout_map=layouts, batch_dim_name=mesh.batch_axis)
+    return CheckedModelParallel(
+        layout_map=layouts, batch_dim_name=mesh.batch_axis, auto_shard_dataset=False
+    )
+
+
+def _devices_by_host() -> list[str]:
+    """Returns the names of all devices, those of a host next to each other."""
+    import jax
+
+    devices = sorted(jax.devices(), key=lambda device: device.process_index)
+    return [f"{device.platform}:{device.id}" for device in devices]
+
+
+def _check_hosts(mesh: MeshShape, num_hosts: int) -> None:
+    """Checks that each host computes whole parts of a batch, or a share of one."""
+    own = mesh.devices // num_hosts
+    if own % mesh.model and mesh.model % own:
+        raise UserError(
+            f"The mesh's model:{mesh.model} neither divides the {own} devices of a host nor is a "
+            "multiple of them; choose a size that is."
+        )

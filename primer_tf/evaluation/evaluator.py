@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from primer_tf.layers.replicas import num_replicas
+from primer_tf.layers.replicas import num_replicas, on_all_hosts, part_of_batch
 from primer_tf.models.compiled_functions import describe
 from primer_tf.models.jit import jit_compile_by_default
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
@@ -127,9 +127,12 @@ class Evaluator:
 
     def __call__(self) -> Evaluation:
         """Returns the `Evaluation` of the model with its present weights."""
+        part, parts = part_of_batch()
+        size = self.batch_size // parts
+        own = slice(part * size, (part + 1) * size)
         batches = (
             ({**inputs, "targets": targets, "weights": weights},)
-            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size)
+            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own)
         )
         steps = self.chunks.evaluation_steps(self.batch_size)
         rows = self.sums.predict(batches, steps=steps, verbose=0)
@@ -167,4 +170,4 @@ class RowSums(keras.Model):
         shape, weights = ops.shape(inputs["targets"]), inputs["weights"]
         parts = self.model.token_losses(hidden_states, inputs["targets"])
         sums = [ops.sum(weights * ops.reshape(part, shape), axis=-1) for part in parts]
-        return ops.stack(sums, axis=-1)
+        return on_all_hosts(ops.stack(sums, axis=-1))
