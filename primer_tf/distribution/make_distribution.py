@@ -34,6 +34,10 @@ def make_distribution(
             scope: a weight cannot be divided among the devices.
     """
     backend = keras.backend.backend()
+    if backend == "tensorflow":
+        from primer_tf.distribution.mirrored_strategy import mirrored_strategy
+
+        return mirrored_strategy(mesh)
     if backend != "jax":
         raise UserError(f"A mesh needs Keras on JAX, not on {backend}; set KERAS_BACKEND=jax.")
     import jax

@@ -2,13 +2,14 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
+from primer_tf.data.repeatable_batches import repeatable_batches
 from primer_tf.layers.replicas import num_replicas, on_all_hosts, part_of_batch
 from primer_tf.models.compiled_functions import describe
 from primer_tf.models.jit import jit_compile_by_default
@@ -130,12 +131,13 @@ class Evaluator:
         part, parts = part_of_batch()
         size = self.batch_size // parts
         own = slice(part * size, (part + 1) * size)
-        batches = (
-            ({**inputs, "targets": targets, "weights": weights},)
-            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own)
-        )
+
+        def batches() -> Iterator[tuple[Inputs]]:
+            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own):
+                yield ({**inputs, "targets": targets, "weights": weights},)
+
         steps = self.chunks.evaluation_steps(self.batch_size)
-        rows = self.sums.predict(batches, steps=steps, verbose=0)
+        rows = self.sums.predict(repeatable_batches(batches), steps=steps, verbose=0)
         loss, correct = rows.astype("float64").sum(axis=0) / self.chunks.num_tokens
         return Evaluation(
             loss=float(loss),

@@ -1,7 +1,7 @@
 """Trains on a mesh of the devices of one or several processes, and prints the losses as JSON.
 
-`python -m tests.distribution.train_on_hosts MESH [PORT HOST]` needs KERAS_BACKEND=jax, and a number
-of devices in XLA_FLAGS. The mesh `none` is one device.
+`python -m tests.distribution.train_on_hosts MESH [PORT HOST]` on JAX needs a number of devices in
+XLA_FLAGS. The mesh `none` is one device.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from primer_tf.data import TokenChunks
+from primer_tf.data.repeatable_batches import repeatable_batches
 from primer_tf.distribution import parse_mesh
 from primer_tf.distribution.make_distribution import make_distribution
 from primer_tf.distribution.start_hosts import start_hosts
@@ -31,17 +32,23 @@ SHAPE = {
     "head_dim": 4,
     "max_sequence_length": 32,
 }
+# TensorFlow's replicas have noise of their own, and groups of their own tokens compete for experts.
+RANDOM = {"dropout": 0.1}
+NOT_RANDOM = {"dropout": 0.0, "router_jitter": 0.0, "group_size": BATCH_SIZE // 2 * SEQUENCE_LENGTH}
 
 
 def losses(architecture):
     """Returns the loss of each step."""
     keras.utils.set_random_seed(0)
-    backbone = PrimerBackbone(**{**SHAPE, **VARIANTS[architecture], "dropout": 0.1})
+    noise = NOT_RANDOM if keras.backend.backend() == "tensorflow" else RANDOM
+    backbone = PrimerBackbone(**{**SHAPE, **VARIANTS[architecture], **noise})
     model = PrimerCausalLM(backbone)
     model.compile(T5Adafactor(0.05, min_dim_size_to_factor=16))
     tokens = np.random.default_rng(0).integers(3, SHAPE["vocabulary_size"], 4000)
     chunks = TokenChunks(tokens, SEQUENCE_LENGTH)
-    batches = chunks.training_batches(BATCH_SIZE, 0, 0, *part_of_batch())
+    batches = repeatable_batches(
+        lambda: chunks.training_batches(BATCH_SIZE, 0, 0, *part_of_batch())
+    )
     found = []
     each = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: found.append(float(logs["loss"]))
