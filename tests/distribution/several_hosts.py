@@ -44,7 +44,7 @@ def ends(processes):
     """Waits; returns the status, the printed lines and the lines of errors of each process."""
     results = []
     for process in processes:
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=900)
         # What gloo prints is no line of ours.
         lines = [line for line in output.splitlines() if not line.startswith("[Gloo]")]
         results.append((process.returncode, lines, errors.splitlines()))

@@ -201,7 +201,7 @@ def test_losses(losses, mesh):
             np.testing.assert_allclose(found[architecture], one[architecture], rtol=1e-5)
 
 
-STEPS, INTERVAL = 30, 3
+STEPS, INTERVAL = 15, 3
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,47 @@
+"""Every variable above 1 MB of the large models is split along the axes that it should be."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.distribution.several_hosts import environment
+from tests.distribution.test_layout_map import BY_HAND
+
+# The number of large weights: those of the blocks and the embedding.
+COUNTS = {"large_primer": 24 * 6 + 1, "xl_primer_ez": 24 * 6 + 1}
+AXES = {"model": "model", "batch": "fsdp"}
+
+
+def variables(request, preset, optimizer):
+    command = [sys.executable, "-m", "tests.distribution.large_variables", preset]
+    done = subprocess.run(
+        [*command, "fsdp:4,model:2", optimizer],
+        cwd=request.config.rootpath,
+        env=environment(1),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "muon"])
+@pytest.mark.parametrize("preset", COUNTS)
+def test_axes(request, preset, optimizer):
+    found = variables(request, preset, optimizer)
+    by_path = {}
+    for path, (_, axes) in found["weights"].items():
+        name = re.sub(r"^decoder/block_\d+/sublayer_\d+/", "", path)
+        assert axes == [AXES[axis] for axis in BY_HAND[name]], path
+        by_path[path.replace("/", "_")] = axes
+    assert len(by_path) == COUNTS[preset]
+    for path, (_, axes) in found["optimizer"].items():
+        weight = re.sub(r"^\w+/(.*)_(momentum|velocity)$", r"\1", path)
+        assert axes == by_path[weight], path
+    # Those of Muon but for the embedding, which AdamW trains, have a momentum only.
+    slots = {"adafactor": 0, "adamw": 2 * len(by_path), "muon": len(by_path) + 1}
+    assert len(found["optimizer"]) == slots[optimizer]
