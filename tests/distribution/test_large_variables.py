@@ -15,12 +15,12 @@ COUNTS = {"large_primer": 24 * 6 + 1, "xl_primer_ez": 24 * 6 + 1}
 AXES = {"model": "model", "batch": "fsdp"}
 
 
-def variables(request, preset, optimizer):
-    command = [sys.executable, "-m", "tests.distribution.large_variables", preset]
+def printed(request, devices, script, *arguments):
+    """Returns what a script of this folder prints."""
     done = subprocess.run(
-        [*command, "fsdp:4,model:2", optimizer],
+        [sys.executable, "-m", f"tests.distribution.{script}", *arguments],
         cwd=request.config.rootpath,
-        env=environment(1),
+        env=environment(devices),
         capture_output=True,
         text=True,
     )
@@ -32,7 +32,7 @@ def variables(request, preset, optimizer):
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "muon"])
 @pytest.mark.parametrize("preset", COUNTS)
 def test_axes(request, preset, optimizer):
-    found = variables(request, preset, optimizer)
+    found = printed(request, 1, "large_variables", preset, "fsdp:4,model:2", optimizer)
     by_path = {}
     for path, (_, axes) in found["weights"].items():
         name = re.sub(r"^decoder/block_\d+/sublayer_\d+/", "", path)
@@ -45,3 +45,14 @@ def test_axes(request, preset, optimizer):
     # Those of Muon but for the embedding, which AdamW trains, have a momentum only.
     slots = {"adafactor": 0, "adamw": 2 * len(by_path), "muon": len(by_path) + 1}
     assert len(found["optimizer"]) == slots[optimizer]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["fsdp:4", "model:4"])
+def test_large_weights_are_made_in_parts(request, mesh):
+    """No device or host ever has a whole one."""
+    found = printed(request, 4, "build_sharded", mesh)
+    large = {path: sizes for path, sizes in found["parts"].items() if sizes[0] > 2**26}
+    assert len(large) == 3  # The embedding and the two kernels of the feed-forward layer.
+    assert all(part == whole / 4 for whole, part in large.values())
+    assert 0 < found["whole"] < 2**20
