@@ -24,7 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mesh",
         help="axes of a mesh of devices with their sizes, as in data:4,model:2; there are data, "
-        "fsdp (data that also splits the weights) and model; needs KERAS_BACKEND=jax",
+        "fsdp (data that also splits the weights) and model; "
+        "TensorFlow has data only",
     )
     parser.add_argument(
         "--coordinator",

@@ -6,11 +6,13 @@ Two hosts are two processes, whose devices JAX connects by gloo.
 import functools
 import io
 import json
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import h5py
 import keras
@@ -202,6 +204,7 @@ def test_losses(losses, mesh):
 
 
 STEPS, INTERVAL = 15, 3
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +294,43 @@ def test_a_host_that_dies(host, whole, arguments, tmp_path):
     assert errors_of(results[1 - host]) == [f"primer: error: {lost_host.LOST}"]
     assert not any("stack trace" in line for line in results[1 - host][2])
     resumed(output)
-    np.testing.assert_array_equal(rows_of(output), rows_of(whole[0]))
-    for found, expected in zip(weights_of(output), weights_of(whole[0]), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_same(output, whole[0])
+
+
+def assert_same(output, expected):
+    """The same history and weights, to the last bit."""
+    np.testing.assert_array_equal(rows_of(output), rows_of(expected))
+    for one, other in zip(weights_of(output), weights_of(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(arguments, tmp_path):
+    """SIGKILL of one host or both at random moments after a checkpoint of each start."""
+    steps, draw = ["--steps", 300], random.Random(0)
+    command = [*arguments, *steps, "--mesh", MESH]
+    ends(start([*command, "--output", tmp_path / "whole"], DEVICES))
+    output, kills = tmp_path / "run", 0
+    while kills < KILLS:
+        again = ["--resume", *steps, "--mesh", MESH] if (output / "run.json").exists() else command
+        before = newest_checkpoint(output)
+        processes = start([*again, "--output", output], DEVICES)
+        while newest_checkpoint(output) == before and processes[0].poll() is None:
+            time.sleep(0.1)
+        time.sleep(draw.uniform(0, 1))
+        if all(process.poll() is None for process in processes):
+            for host in draw.choice([(0,), (1,), (0, 1)]):
+                processes[host].kill()
+            kills += 1
+        if [status for status, _, _ in ends(processes)] == [0, 0]:
+            break
+    assert kills >= KILLS // 2
+    resumed(output)
+    assert_same(output, tmp_path / "whole")
+
+
+def newest_checkpoint(output):
+    return max((path.name for path in output.glob("checkpoints/step_????????")), default=None)
 
 
 @pytest.mark.slow
