@@ -37,7 +37,7 @@ def compiled_memory(
     training: AbstractTraining, batch_size: int, sequence_length: int
 ) -> CompiledMemory:
     """Returns the memory of a training step, without making a weight; see `compiled_step`."""
-    analysis = compiled_step(training, batch_size, sequence_length).memory_analysis()
+    analysis: Any = compiled_step(training, batch_size, sequence_length).memory_analysis()
     return CompiledMemory(
         arguments=analysis.argument_size_in_bytes,
         temporaries=analysis.temp_size_in_bytes,
