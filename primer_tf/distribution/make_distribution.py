@@ -1,6 +1,7 @@
 """Keras' distribution for a mesh of the present devices."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -9,12 +10,15 @@ from primer_tf.distribution.mesh_layouts import mesh_layouts
 from primer_tf.distribution.mesh_shape import MeshShape
 from primer_tf.errors import UserError
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 VIRTUAL = "; for virtual ones on a CPU set XLA_FLAGS=--xla_force_host_platform_device_count={}"
 
 
 def make_distribution(
     mesh: MeshShape, devices: Sequence[str] | None = None
-) -> keras.distribution.DataParallel | keras.distribution.ModelParallel:
+) -> "keras.distribution.Distribution | tf.distribute.MirroredStrategy":
     """Returns a distribution over devices.
 
     Models and optimizers must be made in its `scope()`, and trained and used there. Weights are
@@ -23,15 +27,15 @@ def make_distribution(
 
     Args:
         mesh: The `MeshShape`.
-        devices: Names of the devices. Defaults to all that JAX sees.
+        devices: Names of the devices. Defaults to all that JAX sees, on all hosts.
 
     Returns:
         A `keras.distribution.DataParallel` if every device has all weights, else a
-        `keras.distribution.ModelParallel`.
+        `keras.distribution.ModelParallel`. On TensorFlow a `tf.distribute.MirroredStrategy`.
 
     Raises:
-        UserError: Keras' backend is not JAX, or the mesh has another number of devices. In the
-            scope: a weight cannot be divided among the devices.
+        UserError: Keras' backend is PyTorch, or TensorFlow and the mesh has other axes than `data`,
+            or there are not as many devices. In the scope: a weight cannot be divided among them.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -66,8 +70,8 @@ def _devices_by_host() -> list[str]:
     """Returns the names of all devices, those of a host next to each other."""
     import jax
 
-    devices = sorted(jax.devices(), key=lambda device: device.process_index)
-    return [f"{device.platform}:{device.id}" for device in devices]
+    hosts = {f"{device.platform}:{device.id}": device.process_index for device in jax.devices()}
+    return sorted(keras.distribution.list_devices(), key=hosts.__getitem__)
 
 
 def _check_hosts(mesh: MeshShape, num_hosts: int) -> None:
