@@ -1,4 +1,4 @@
-"""Every private name of TensorFlow, Keras and KerasHub that the Keras code uses, and why.
+"""Every private name of TensorFlow, JAX, Keras and KerasHub that the Keras code uses, and why.
 
 When a release moves one, this file is what changes, and `tests/test_compat.py` is what fails.
 
@@ -71,6 +71,9 @@ __all__ = [
     "in_xla_context",
     "trained_variables",
     "set_variable_layout",
+    "present_value",
+    "set_present_value",
+    "coordination_client",
     "variable_layout",
     # KerasHub's names for the files of a preset, and its readers of presets on its hubs.
     "CONFIG_FILE",
@@ -168,6 +171,26 @@ def set_variable_layout(
     Keras does so when it makes the value. Optimizers split their variables as their weights.
     """
     variable._layout = layout
+
+
+def present_value(variable: keras.Variable) -> Any:
+    """Returns the array of a variable, of which this host may have a part only."""
+    return variable._value
+
+
+def set_present_value(variable: keras.Variable, value: Any) -> None:
+    """Gives a variable something in place of its array that NumPy can convert.
+
+    An assignment would put it on the devices.
+    """
+    variable._value = value
+
+
+def coordination_client() -> Any:
+    """Returns JAX' client of the key-value store that all processes of a run share."""
+    from jax._src import distributed
+
+    return distributed.global_state.client
 
 
 def forget_uninitialized_variables() -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from primer_tf.cli import options
+from primer_tf.cli.hosts import hosts_of
 from primer_tf.cli.load import resolve
 from primer_tf.cli.terminal import status
 from primer_tf.distribution import parse_mesh
@@ -23,8 +24,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mesh",
         help="axes of a mesh of devices with their sizes, as in data:4,model:2; there are data, "
-        "fsdp (data that also splits the weights) and model; needs KERAS_BACKEND=jax",
+        "fsdp (data that also splits the weights) and model; "
+        "TensorFlow has data only",
     )
+    parser.add_argument(
+        "--coordinator",
+        help="for several hosts, the first one's ADDRESS:PORT; or auto, to take it and the next "
+        "two from the environment (JAX_COORDINATOR_ADDRESS, SLURM, Open MPI, a TPU pod)",
+    )
+    parser.add_argument("--num_hosts", type=int, help="number of hosts, each with one process")
+    parser.add_argument("--host", type=int, help="number of this host, from 0")
     options.add_gin(parser, "instead of --preset and most of the options below")
     options.add_fields(parser, dataclasses.fields(RunConfig))
 
@@ -34,15 +43,17 @@ def run(arguments: Namespace) -> None:
     config = _config(arguments)
     scope: AbstractContextManager = nullcontext()
     mesh = None if arguments.mesh is None else parse_mesh(arguments.mesh)
-    with status("Loading TensorFlow"):
-        from primer_tf.training.run import train
+    with hosts_of(arguments) as hosts:
+        hosts.check_equal(mesh=str(mesh))
+        with status("Loading TensorFlow"):
+            from primer_tf.training.run import train
 
-        if mesh is not None:
-            from primer_tf.distribution.make_distribution import make_distribution
+            if mesh is not None:
+                from primer_tf.distribution.make_distribution import make_distribution
 
-            scope = make_distribution(mesh).scope()
-    with scope:
-        train(config, arguments.output, resume=arguments.resume)
+                scope = make_distribution(mesh).scope()
+        with scope:
+            train(config, arguments.output, resume=arguments.resume, hosts=hosts)
 
 
 def _config(arguments: Namespace) -> RunConfig:

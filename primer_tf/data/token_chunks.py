@@ -15,6 +15,8 @@ from primer_tf.tasks.text_files import cut_string
 # The id of T5's pad piece, which occurs in no text.
 PAD = 0
 
+ALL_ROWS = slice(None)
+
 # Inputs, targets and weights.
 Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
@@ -160,11 +162,12 @@ class TokenChunks:
         """Returns the number of evaluation batches of `batch_size` chunks."""
         return -(-len(self.tokens) // (batch_size * self.sequence_length))
 
-    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
+    def evaluation_batches(self, batch_size: int, rows: slice = ALL_ROWS) -> Iterator[Batch]:
         """Yields every token once, in order. The last batch is padded, with zero weights.
 
         Args:
             batch_size: Number of chunks in a batch.
+            rows: The rows of each batch that are wanted. Defaults to all.
 
         Yields:
             `(inputs, targets, weights)`, as `training_batches` does.
@@ -174,7 +177,7 @@ class TokenChunks:
             targets = np.full(size, PAD, np.int32)
             tokens = self.tokens[step * size : (step + 1) * size]
             targets[: len(tokens)] = tokens
-            yield self._example(targets.reshape(batch_size, self.sequence_length))
+            yield self._example(targets.reshape(batch_size, self.sequence_length)[rows])
 
     def _example(self, targets: np.ndarray) -> Batch:
         inputs = np.empty_like(targets)

@@ -1,4 +1,4 @@
-"""The memory that XLA gives a training step, found by compiling it ahead of time on JAX."""
+"""A training step compiled ahead of time on JAX, and the memory that XLA gives it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,18 @@ class CompiledMemory:
 def compiled_memory(
     training: AbstractTraining, batch_size: int, sequence_length: int
 ) -> CompiledMemory:
+    """Returns the memory of a training step, without making a weight; see `compiled_step`."""
+    analysis: Any = compiled_step(training, batch_size, sequence_length).memory_analysis()
+    return CompiledMemory(
+        arguments=analysis.argument_size_in_bytes,
+        temporaries=analysis.temp_size_in_bytes,
+        outputs=analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
+    )
+
+
+def compiled_step(
+    training: AbstractTraining, batch_size: int, sequence_length: int
+) -> jax.stages.Compiled:
     """Compiles a training step for the devices that JAX sees, without making a weight.
 
     Args:
@@ -44,7 +56,7 @@ def compiled_memory(
         sequence_length: Tokens in a sequence.
 
     Returns:
-        The `CompiledMemory`.
+        The step as Keras' `fit` compiles it.
 
     Raises:
         UserError: Keras' backend is not JAX, or there are not as many devices.
@@ -77,11 +89,5 @@ def compiled_memory(
         inputs = {"token_ids": array("int32"), "padding_mask": array("int32")}
         data = (inputs, array("int32"), array("float32"))
         shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-        # As Keras' `fit` compiles it.
         step: Any = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, shardings))
-        analysis = step.lower(state, data).compile().memory_analysis()
-    return CompiledMemory(
-        arguments=analysis.argument_size_in_bytes,
-        temporaries=analysis.temp_size_in_bytes,
-        outputs=analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-    )
+        return step.lower(state, data).compile()

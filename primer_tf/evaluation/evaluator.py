@@ -2,14 +2,15 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from primer_tf.layers.replicas import num_replicas
+from primer_tf.data.repeatable_batches import repeatable_batches
+from primer_tf.layers.replicas import num_replicas, on_all_hosts, part_of_batch
 from primer_tf.models.compiled_functions import describe
 from primer_tf.models.jit import jit_compile_by_default
 from primer_tf.models.primer_causal_lm import PrimerCausalLM
@@ -127,12 +128,16 @@ class Evaluator:
 
     def __call__(self) -> Evaluation:
         """Returns the `Evaluation` of the model with its present weights."""
-        batches = (
-            ({**inputs, "targets": targets, "weights": weights},)
-            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size)
-        )
+        part, parts = part_of_batch()
+        size = self.batch_size // parts
+        own = slice(part * size, (part + 1) * size)
+
+        def batches() -> Iterator[tuple[Inputs]]:
+            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own):
+                yield ({**inputs, "targets": targets, "weights": weights},)
+
         steps = self.chunks.evaluation_steps(self.batch_size)
-        rows = self.sums.predict(batches, steps=steps, verbose=0)
+        rows = self.sums.predict(repeatable_batches(batches), steps=steps, verbose=0)
         loss, correct = rows.astype("float64").sum(axis=0) / self.chunks.num_tokens
         return Evaluation(
             loss=float(loss),
@@ -167,4 +172,4 @@ class RowSums(keras.Model):
         shape, weights = ops.shape(inputs["targets"]), inputs["weights"]
         parts = self.model.token_losses(hidden_states, inputs["targets"])
         sums = [ops.sum(weights * ops.reshape(part, shape), axis=-1) for part in parts]
-        return ops.stack(sums, axis=-1)
+        return on_all_hosts(ops.stack(sums, axis=-1))

@@ -16,6 +16,26 @@ def num_replicas() -> int:
     return int(mesh.shape[list(mesh.axis_names).index(distribution.batch_dim_name)])
 
 
+def part_of_batch() -> tuple[int, int]:
+    """Returns which part of each batch this host computes, and how many parts there are.
+
+    Hosts that share the weights of a replica compute the same part.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 0, 1
+    return distribution.data_shard_id, min(distribution.num_processes, num_replicas())
+
+
+def on_all_hosts(x: Tensor) -> Tensor:
+    """Gives every device all rows of a batch's result, so that every host can read them."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or distribution.num_processes == 1:
+        return x
+    whole = keras.distribution.TensorLayout([None] * len(x.shape), distribution.device_mesh)
+    return keras.distribution.distribute_tensor(x, whole)
+
+
 def check_batch_size(batch_size: int, replicas: int) -> None:
     """Raises `UserError` unless a batch can be split evenly over a number of devices."""
     if batch_size % replicas:

@@ -38,7 +38,8 @@ def save_training_state(
         for weight in weights
         for kind, slot in optimizer.slots(weight).items()
     }
-    write_training_state(folder, int(optimizer.iterations), slots)
+    step = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    write_training_state(folder, step, slots)
 
 
 def write_training_state(

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import keras
 
+from primer_tf.distribution.hosts import ALONE, Hosts
 from primer_tf.errors import UserError
 from primer_tf.files import DamagedFileError
 from primer_tf.training import npz_checkpoint, orbax_checkpoint
@@ -35,11 +36,14 @@ class Checkpoints(contextlib.AbstractContextManager):
     Args:
         directory: The folder; need not exist.
         keep: How many checkpoints to keep. While a new one is written, there is one more.
+        hosts: The `Hosts` that share the folder, of which the first one removes checkpoints. By
+            default there is one.
     """
 
-    def __init__(self, directory: StrPath, keep: int = 3) -> None:
+    def __init__(self, directory: StrPath, keep: int = 3, hosts: Hosts = ALONE) -> None:
         self.directory = Path(directory)
         self.keep = keep
+        self.hosts = hosts
         by_orbax = keras.backend.backend() == "jax" and find_spec("orbax") is not None
         self._writer: NpzWriter | OrbaxWriter = OrbaxWriter() if by_orbax else NpzWriter()
 
@@ -80,6 +84,8 @@ class Checkpoints(contextlib.AbstractContextManager):
             OSError: It cannot be written.
         """
         self._writer.wait()
+        if not self.hosts.is_first:
+            return
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self._folder(old))
 
@@ -97,8 +103,10 @@ class Checkpoints(contextlib.AbstractContextManager):
             UserError: There are checkpoints, but all are corrupt, or one is of another model, or
                 the newest cannot be read at present.
         """
-        orbax_checkpoint.remove_unfinished(self.directory)
+        if self.hosts.is_first:
+            orbax_checkpoint.remove_unfinished(self.directory)
         variables, steps = _variables(model), self.steps()
+        self.hosts.check_equal(checkpoints=steps)
         for step in reversed(steps):
             folder = self._folder(step)
             try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from primer_tf.distribution.hosts import ALONE, Hosts
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write
 from primer_tf.types import StrPath
@@ -22,13 +23,15 @@ class Restarts:
 
     Args:
         path: The file, which need not exist.
+        hosts: The `Hosts` of the run, of which the first one writes. By default there is one.
 
     Raises:
         UserError: The file is damaged.
     """
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, hosts: Hosts = ALONE) -> None:
         self.path = Path(path)
+        self.hosts = hosts
         self._restarts = _read(self.path) if self.path.exists() else []
 
     def __len__(self) -> int:
@@ -44,7 +47,8 @@ class Restarts:
         """
         restart = {"step": step, "skipped_steps": diverged_at - step, "reason": reason}
         self._restarts.append(restart)
-        atomic_write(self.path, json.dumps(self._restarts, indent=2) + "\n")
+        if self.hosts.is_first:
+            atomic_write(self.path, json.dumps(self._restarts, indent=2) + "\n")
 
     def position(self, step: int) -> int:
         """Returns how many steps of data lie before those of a step."""

@@ -4,6 +4,7 @@ Only this module reads a `RunConfig`: it builds the parts of the run and passes 
 """
 
 import dataclasses
+import hashlib
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from primer_tf.data.load_chunks import check_source, load_chunks
 from primer_tf.data.prepared_data import PreparedData, is_prepared
 from primer_tf.data.vocabulary import read_vocabulary
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
+from primer_tf.distribution.hosts import ALONE, Hosts
 from primer_tf.errors import UserError, errors_of, preset_errors
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.gin_config.model_arguments import SENTINELS, padded_vocabulary_size
-from primer_tf.layers.replicas import check_batch_size, num_replicas
+from primer_tf.layers.replicas import check_batch_size, num_replicas, part_of_batch
 from primer_tf.losses import NextTokenLoss
 from primer_tf.models import (
     PrimerBackbone,
@@ -49,6 +51,7 @@ from primer_tf.training.config import RunConfig
 from primer_tf.training.optimizer_of_run import optimizer_of_run, schedule_of_run
 from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.training.record import BEST, LAST, VOCABULARY, check_folder, write_record
+from primer_tf.training.record import FILE as RECORD
 from primer_tf.training.restarts import Restarts
 from primer_tf.training.trainer import Trainer
 from primer_tf.types import Config, StrPath
@@ -68,6 +71,7 @@ def train(
     output: StrPath,
     resume: bool = False,
     report: Callable[[str], object] = print,
+    hosts: Hosts = ALONE,
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
     """Trains a model and saves it as `OUTPUT/preset`, and its best weights as `OUTPUT/best`.
 
@@ -82,6 +86,8 @@ def train(
         resume: Whether to continue the run that is already there. Defaults to `False`.
         report: A function that prints a line of progress. Defaults to `print`, which on a terminal
             also means a progress bar.
+        hosts: The `Hosts` that train together, with a folder that all of them see. Only the first
+            one writes files and prints. By default there is one.
 
     Returns:
         `(model, evaluation, history)`: the trained model, its last `Evaluation`, and the
@@ -101,8 +107,11 @@ def train(
     if config.architecture is None:
         check_preset(config.preset)
     check_source(config.data, config.validation_data)
+    hosts.check_equal(**dataclasses.asdict(config), output=str(output), resume=resume)
+    if not hosts.is_first:
+        return _train(config, output, resume, lambda line: None, hosts)
     with sole_writer(output):
-        return _train(config, output, resume, report)
+        return _train(config, output, resume, report, hosts)
 
 
 def _train(
@@ -110,6 +119,7 @@ def _train(
     output: Path,
     resume: bool,
     report: Callable[[str], object],
+    hosts: Hosts,
 ) -> tuple[PrimerCausalLM, Evaluation, CSVHistory]:
     schedule_of_run(config)
     keras.utils.set_random_seed(config.seed)
@@ -120,19 +130,21 @@ def _train(
     chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
     validation, text = load_chunks(config.data, "validation", *data)
-    settings = dataclasses.asdict(config)
-    write_record(settings, RunConfig.defaults(), output, proto, chunks.sha256, resume)
+    _write_record(config, output, proto, chunks.sha256, resume, hosts)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
     trained = PrimerCausalLM(model.backbone)
-    checkpoints = Checkpoints(output / "checkpoints")
+    checkpoints = Checkpoints(output / "checkpoints", hosts=hosts)
+    part, parts = part_of_batch()
     trainer = Trainer(
         trained,
         optimizer=optimizer_of_run(config, trained.trainable_variables),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
-        batches=lambda start: chunks.training_batches(config.batch_size, config.seed, start),
+        batches=lambda start: chunks.training_batches(
+            config.batch_size, config.seed, start, part, parts
+        ),
         checkpoints=checkpoints,
-        restarts=Restarts(output / restarts.FILE),
+        restarts=Restarts(output / restarts.FILE, hosts),
         max_restarts=config.max_restarts,
         report=report,
     )
@@ -156,25 +168,28 @@ def _train(
     measure = Validation(evaluate, tokens_per_batch)
     stop = StopAtDivergence(checkpoints)
     history = CSVHistory(output / "history.csv", step)
-    presets = SavePresets(model, output, history)
+    presets = SavePresets(model, output, history, hosts)
     curve = LearningCurve(history, output / CURVE)
     if step:  # The process may have ended between a checkpoint and what comes after it.
         presets.set_model(trained)
         presets.save(step)
-        curve.draw()
+        if hosts.is_first:
+            curve.draw()
     pending = PendingSignal(lambda: report(FINISHING))
     tokens_per_step = tokens_per_batch * config.gradient_accumulation_steps
     with pending, progress(config.steps, tokens_per_step, step, report) as display:
+        on_first: list[keras.callbacks.Callback] = [history] if hosts.is_first else []
+        if on_first and has_tensorflow():
+            on_first.append(TensorBoardScalars(output / TENSORBOARD))
         callbacks = [
             measure,
             stop,
             display,
-            history,
-            *([TensorBoardScalars(output / TENSORBOARD)] if has_tensorflow() else []),
+            *on_first,
             presets,
-            curve,
+            *([curve] if hosts.is_first else []),
             SaveCheckpoint(checkpoints),
-            StopAtSignal(pending, checkpoints, presets, config.interval, config.steps),
+            StopAtSignal(pending, checkpoints, presets, config.interval, config.steps, hosts),
             ReportEvaluation(measure, config.steps, report),
         ]
         trainer.fit(config.steps, config.interval, callbacks, step)
@@ -237,9 +252,25 @@ def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
             f"{config.vocabulary} is not the vocabulary {owner}; leave --vocabulary out, or start "
             "another run."
         )
-    if not resume:
-        atomic_write(own, proto)
     return proto
+
+
+def _write_record(
+    config: RunConfig, output: Path, proto: bytes, tokens_sha256: str, resume: bool, hosts: Hosts
+) -> None:
+    """Writes what the run was started with, once all hosts have the same text and vocabulary."""
+    hosts.check_equal(vocabulary=hashlib.sha256(proto).hexdigest(), tokens=tokens_sha256)
+    if hosts.is_first:
+        if not resume:
+            atomic_write(output / VOCABULARY, proto)
+        settings, defaults = dataclasses.asdict(config), RunConfig.defaults()
+        write_record(settings, defaults, output, proto, tokens_sha256, resume)
+    hosts.check_equal()
+    if not hosts.is_first and not (output / RECORD).exists():
+        raise UserError(
+            f"{output} is not the folder that host 0 writes; --output must be on a file system "
+            "that all hosts share."
+        )
 
 
 def _model(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:

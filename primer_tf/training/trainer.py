@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from primer_tf.data.repeatable_batches import repeatable_batches
 from primer_tf.optimizers.averaged_weights import keep_weights_after_fit
 from primer_tf.training.callbacks.continue_epoch import ContinueEpoch
 from primer_tf.training.callbacks.count_steps import CountSteps
@@ -83,7 +84,7 @@ class Trainer:
                     # KerasHub's `fit` takes no generators.
                     keras.Model.fit(
                         self.model,
-                        self.restarts.batches(self.batches, count.step, self.batches_per_step),
+                        repeatable_batches(self._batches_from(count.step)),
                         steps_per_epoch=stretch * self.batches_per_step,
                         shuffle=False,
                         callbacks=[count, *resumed, *callbacks],
@@ -91,6 +92,9 @@ class Trainer:
                     )
                 except Divergence as divergence:
                     count.step = self._restart(divergence)
+
+    def _batches_from(self, step: int) -> Callable[[], Iterator[Any]]:
+        return lambda: self.restarts.batches(self.batches, step, self.batches_per_step)
 
     def _restart(self, divergence: Divergence) -> int:
         """Restores the last checkpoint and returns its step, or raises the error again."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from primer_tf.distribution.host_weights import HostWeights
+from primer_tf.distribution.hosts import ALONE, Hosts
 from primer_tf.files import atomic_directory, check_free_space, link_or_copy
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import save_training_state
@@ -31,13 +33,18 @@ class SavePresets(keras.callbacks.Callback):
             that is trained.
         output: The folder of both presets.
         history: The `CSVHistory` of the run, earlier in the list of callbacks.
+        hosts: The `Hosts` of the run, of which the first one writes. By default there is one.
     """
 
-    def __init__(self, task: PrimerCausalLM, output: StrPath, history: CSVHistory) -> None:
+    def __init__(
+        self, task: PrimerCausalLM, output: StrPath, history: CSVHistory, hosts: Hosts = ALONE
+    ) -> None:
         super().__init__()
         self.task = task
         self.output = Path(output)
         self.history = history
+        self.hosts = hosts
+        self._weights = HostWeights(hosts)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Saves the presets of `step` in the logs; see `CountSteps`."""
@@ -49,13 +56,23 @@ class SavePresets(keras.callbacks.Callback):
         Args:
             step: The number of steps done. Weights that were not evaluated are not the best.
         """
+        optimizer = self.model.optimizer
+        variables = [*self.task.weights, *optimizer.variables]
+        with averaged_weights(optimizer), self._weights.reading(variables) as is_first:
+            if is_first:
+                self._write_last()
+        if self.hosts.is_first:
+            self._copy_if_best(step)
+
+    def _write_last(self) -> None:
         # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
         check_free_space(self.output, 4 * self.task.count_params() + 2**20)
         with atomic_directory(self.output / LAST) as folder:
-            with averaged_weights(self.model.optimizer):
-                self.task.save_to_preset(str(folder))
+            self.task.save_to_preset(str(folder))
             if t5_adafactor_in(self.model.optimizer):
                 save_training_state(folder, self.model.trainable_variables, self.model.optimizer)
+
+    def _copy_if_best(self, step: int) -> None:
         *before, row = self.history.rows or [{"step": None}]
         lowest = min((earlier["validation_loss"] for earlier in before), default=math.inf)
         if row["step"] == step and row["validation_loss"] < lowest:
