@@ -71,23 +71,14 @@ def complete(
     is_copy = tf.range(tf.shape(lengths)[0]) >= num_prompts
     ends = lengths + max_new_tokens
     numbers = decoder.random_numbers(seeds)
-
-    def at_once() -> Completions:
-        decoded = decoder.whole(token_ids, lengths, is_copy, limit, ends, settings, numbers)
-        return Completions(
+    prompts = (token_ids, lengths, is_copy)
+    if stop is None:
+        decoded = decoder.whole(*prompts, limit, ends, settings, numbers)
+        done = Completions(
             decoded.token_ids, decoded.log_probabilities, decoded.is_new, decoder.has_end(decoded)
         )
-
-    def watching() -> Completions:
-        assert stop is not None
-        steps = decoder.steps_before_stop
-        start = (token_ids, lengths, is_copy, steps, ends, settings, numbers)
-        return _complete_watching(decoder, *start, limit, stop)
-
-    if stop is None:
-        done = at_once()
     else:
-        done = tf.cond(tf.reduce_all(stop.strings == ""), at_once, watching)
+        done = _complete_watching(decoder, prompts, limit, ends, settings, numbers, stop)
     new_ids, log_probabilities, is_new = (x[:num_prompts, :limit] for x in done[:3])
     return Completions(
         tf.where(is_new, new_ids, decoder.pad_token_id),
@@ -99,18 +90,18 @@ def complete(
 
 def _complete_watching(
     decoder: Decoder,
-    token_ids: Tensor,
-    lengths: Tensor,
-    is_copy: Tensor,
-    steps: int,
+    prompts: tuple[Tensor, Tensor, Tensor],
+    limit: Tensor,
     ends: Tensor,
     settings: SamplingSettings,
     numbers: Tensor,
-    limit: Tensor,
     stop: StopStrings,
 ) -> Completions:
     """Completes prompts, and looks for stop strings after every few steps."""
-    batch_size = tf.shape(lengths)[0]
+    batch_size = tf.shape(ends)[0]
+    # Without stop strings there is nothing to look at before the end.
+    has_none = tf.reduce_all(stop.strings == "")
+    steps = tf.where(has_none, limit, decoder.steps_before_stop)
 
     def more(rows: Rows, tails: Tensor, done: Completions) -> Tensor:
         return (tf.shape(done.token_ids)[1] < limit) & ~tf.reduce_all(rows.is_done)
@@ -118,7 +109,11 @@ def _complete_watching(
     def add(
         rows: Rows, decoded: Decoded, tails: Tensor, done: Completions
     ) -> tuple[Rows, Tensor, Completions]:
-        tails, is_new, found = _watch(decoded, tails, stop)
+        tails, is_new, found = tf.cond(
+            has_none,
+            lambda: (tails, decoded.is_new, tf.zeros_like(rows.is_done)),
+            lambda: _watch(decoded, tails, stop),
+        )
         done = Completions(
             tf.concat([done.token_ids, decoded.token_ids], axis=1),
             tf.concat([done.log_probabilities, decoded.log_probabilities], axis=1),
@@ -128,7 +123,7 @@ def _complete_watching(
         return rows._replace(is_done=rows.is_done | found), tails, done
 
     def extend(rows: Rows, tails: Tensor, done: Completions) -> tuple[Rows, Tensor, Completions]:
-        rows, decoded = decoder(rows, tf.constant(steps), ends, settings, numbers)
+        rows, decoded = decoder(rows, steps, ends, settings, numbers)
         return add(rows, decoded, tails, done)
 
     nothing = Completions(
@@ -137,9 +132,7 @@ def _complete_watching(
         tf.zeros([batch_size, 0], tf.bool),
         tf.zeros([batch_size], tf.bool),
     )
-    rows, decoded = decoder.start(
-        token_ids, lengths, is_copy, tf.constant(steps), ends, settings, numbers
-    )
+    rows, decoded = decoder.start(*prompts, steps, ends, settings, numbers)
     loop = add(rows, decoded, tf.fill([batch_size], ""), nothing)
     growing = tf.TensorShape([None, None])
     shapes = (
