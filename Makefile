@@ -39,8 +39,10 @@ test-slow: $(VENV)/.test ## Run the tests that take minutes
 test-mesh: $(VENV)/.test ## Run all tests of Mesh TensorFlow and T5
 	$(PYTEST) tests/mesh tests/tasks -m ""
 
+# By default of four architectures.
+PRESETS =
 serve-check: $(VENV)/.test ## Compare every way to an exported model with `generate`
-	$(BIN)/python -m tests.export.serve_check
+	$(BIN)/python -m tests.export.serve_check $(PRESETS)
 
 REQUESTS = 10000
 serve-fuzz: $(VENV)/.test ## Send the server requests of every kind while versions are swapped

@@ -6,6 +6,7 @@ lengths through TensorFlow's C API, in a process without our code, over REST, ov
 text in every batch.
 """
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -92,6 +93,9 @@ def seeds_agree(client):
 
 def main():
     """Prints a row for each model; exits with 1 if an answer differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("presets", nargs="*", default=PRESETS)
+    presets = parser.parse_args().presets
     tokenizer = make_tokenizer()
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,7 +103,7 @@ def main():
         program = build_program(scratch / "c_client") if shutil.which("gcc") else None
         if program is None:
             print("There is no gcc: the C API is left out.")
-        for preset in PRESETS:
+        for preset in presets:
             model = make(preset, tokenizer)
             expected = model.generate(PROMPTS)
             folder = export_saved_model(model, scratch / preset)
