@@ -35,14 +35,12 @@ def optimizer_of_run(
 def schedule_of_run(config: RunConfig) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the learning rates of a run, by updates; see `optimizer_of_run`."""
     rate = config.learning_rate
-    # The others come to zero of themselves.
-    may_decay = config.schedule in ("rsqrt", "wsd")
     return make_schedule(
         config.schedule,
         config.steps,
         LEARNING_RATES[config.optimizer] if rate is None else rate,
         config.warmup_steps,
-        config.linear_decay_fraction if may_decay else None,
+        config.linear_decay_fraction,
         config.learning_rate_scale,
         config.ramp_up_steps,
     )
