@@ -229,8 +229,11 @@ class CausalSelfAttention(PositionMixingLayer):
             return self._merge_heads(ops.transpose(outputs, (0, 2, 1, 3)))
 
         def attend(length: int | None = None) -> Tensor:
-            k, v = (x if length is None else x[:, :length] for x in (keys, values))
-            return self._attend_at_once(query, k, v, context, training)
+            if length is None:
+                return self._attend_at_once(query, keys, values, bias, context, training)
+            part = self.score_bias(context, query_length, length)
+            k, v = keys[:, :length], values[:, :length]
+            return self._attend_at_once(query, k, v, part, context, training)
 
         if context.cache is None:
             return attend()
@@ -241,17 +244,16 @@ class CausalSelfAttention(PositionMixingLayer):
         query: Tensor,
         keys: Tensor,
         values: Tensor,
+        bias: Tensor | None,
         context: DecoderContext,
         training: bool | None,
     ) -> Tensor:
         """Returns the attention-weighted values, `[B, T, H * D]`, from a matrix of all scores."""
         query_length, key_length = ops.shape(query)[1], ops.shape(keys)[1]
         index, masks = context.cache_update_index, (context.padding_mask, context.segment_ids)
-        bias = self.score_bias(context, query_length, key_length)
-        is_matrix = bias is not None and len(bias.shape) > 2
         scores = self._scores(query, keys)
         if bias is not None:
-            if not is_matrix:
+            if len(bias.shape) == 2:
                 bias = skew_distances(bias, query_length, key_length, index)
             scores = scores + ops.cast(bias, scores.dtype)
         scores = ops.where(visible(query_length, key_length, index, *masks), scores, MASKED)

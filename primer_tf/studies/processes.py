@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,24 @@ from primer_tf.studies.study import Run
 from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
 
 
-class Processes:
-    """Does runs of studies in processes of their own, which a signal stops with a checkpoint.
+class Processes(AbstractContextManager):
+    """Does runs of studies in processes of their own.
 
-    Attributes:
-        interruption: The `PendingSignal` that calls `stop`, or `None` if signals are not watched.
+    In its block, SIGINT or SIGTERM lets every process save a checkpoint and end.
     """
 
     def __init__(self) -> None:
-        self.interruption: PendingSignal | None = None
+        self._signal = PendingSignal(self._stop)
         self._running: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
         self._stopped = False
+
+    def __enter__(self) -> "Processes":
+        self._signal.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._signal.__exit__(*exception)
 
     def execute(self, path: Path, run: Run | str) -> None:
         """Does a run; several threads may do so at a time.
@@ -37,7 +44,7 @@ class Processes:
 
         Raises:
             UserError: The run failed.
-            TrainingInterrupted: `stop` was called.
+            TrainingInterrupted: There was a signal.
         """
         name = run if isinstance(run, str) else run.name
         # The process ends when the pipe closes, as it does when this process ends.
@@ -60,8 +67,7 @@ class Processes:
                 "run the command again."
             )
 
-    def stop(self) -> None:
-        """Lets every process save a checkpoint and end, and starts no other."""
+    def _stop(self) -> None:
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -82,7 +88,7 @@ class Processes:
 
     def _check_stopped(self, name: str) -> None:
         if self._stopped:
-            number = (self.interruption and self.interruption.number) or signal.SIGTERM
+            number = self._signal.number or signal.SIGTERM
             raise TrainingInterrupted(
                 f"{signal.Signals(number).name} ended the study during {name}; the same command "
                 "goes on from its last checkpoint.",

@@ -18,7 +18,6 @@ from primer_tf.studies.study_file import read_study
 from primer_tf.studies.text_source import resolve_source
 from primer_tf.studies.worker import VOCABULARY
 from primer_tf.tasks.text import TextSource
-from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.types import StrPath
 
 # Does a run of a study, or "measure" of its step times, and leaves its record.
@@ -48,11 +47,9 @@ def run_studies(
         UserError: A run failed, or a study or a record is damaged. Records are kept.
         TrainingInterrupted: SIGINT or SIGTERM. The next call goes on.
     """
-    processes = Processes()
-    execute = execute or processes.execute
     paths = [Path(folder) for folder in folders]
     with ExitStack() as stack:
-        processes.interruption = stack.enter_context(PendingSignal(processes.stop))
+        execute = execute or stack.enter_context(Processes()).execute
         for path in paths:
             stack.enter_context(sole_writer(path))
         studies = {path: read_study(path) for path in paths}
@@ -67,8 +64,7 @@ def run_studies(
 
 def measure_again(folder: StrPath) -> None:
     """Measures the step times of a study again; see `run_studies` for what is raised."""
-    processes = Processes()
-    with PendingSignal(processes.stop) as processes.interruption:
+    with Processes() as processes:
         processes.execute(Path(folder), "measure")
 
 
@@ -134,7 +130,8 @@ def _run_missing(
         path, run = item
         return run.steps * studies[path].flops_per_step(run.model, run.size)
 
-    total, start = sum(map(flops, missing)), time.monotonic()
+    costs = {item: flops(item) for item in missing}
+    total, start = sum(costs.values()), time.monotonic()
     waiting, left = list(missing), list(missing)
     running: dict[Future, tuple[Path, Run]] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -143,7 +140,7 @@ def _run_missing(
                 path, run = waiting.pop(0)
                 number = len(runs) - len(waiting)
                 line = f"Run {number} of {len(runs)}: {path.name}/{run.name}"
-                undone = sum(map(flops, left))
+                undone = sum(costs[item] for item in left)
                 if undone < total:
                     seconds = undone * (time.monotonic() - start) / (total - undone)
                     line += f"  (about {_hours(seconds)} left)"

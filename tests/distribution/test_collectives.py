@@ -1,13 +1,12 @@
 """What the devices of a mesh send each other in a training step, as XLA compiles it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from primer_tf.gin_config.presets import preset_arguments
 from tests.distribution.collectives import BATCH_SIZE, SEQUENCE_LENGTH, collectives
+from tests.distribution.run_module import run_module
 from tests.distribution.several_hosts import environment
 
 
@@ -21,16 +20,8 @@ def test_collectives_in_a_text():
 
 
 def collectives_of(request, preset, mesh, devices):
-    command = [sys.executable, "-m", "tests.distribution.collectives", preset, mesh]
-    done = subprocess.run(
-        command,
-        cwd=request.config.rootpath,
-        env=environment(devices),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = ("tests.distribution.collectives", preset, mesh)
+    return json.loads(run_module(request, environment(devices), *arguments).splitlines()[-1])
 
 
 # Sums of activations and gathers of them in a block. Full Primer projects the queries of a head

@@ -1,15 +1,14 @@
 """`primer train --mesh`."""
 
 import csv
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 from tests.cli.tiny_runs import check, train
+from tests.distribution.run_module import run_module
+from tests.distribution.several_hosts import environment
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its error")
@@ -35,16 +34,8 @@ def test_runs_are_equal_and_go_on_elsewhere(tmp_path, small_preset, text_file, r
     """A run that changes its mesh has the losses of a run on one device."""
 
     def run(output, devices, *options):
-        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-        done = subprocess.run(
-            [sys.executable, "-m", "primer_tf.cli", "train", "--output", tmp_path / output]
-            + list(options),
-            cwd=request.config.rootpath,
-            env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        arguments = ("train", "--output", tmp_path / output, *options)
+        run_module(request, environment(devices), "primer_tf.cli", *arguments)
         with open(tmp_path / output / "history.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [[float(row[name]) for name in ("step", "loss", "validation_loss")] for row in rows]

@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests.distribution.run_module import run_module
 from tests.distribution.several_hosts import environment
 from tests.distribution.test_layout_map import BY_HAND
 
@@ -17,15 +16,10 @@ AXES = {"model": "model", "batch": "fsdp"}
 
 def printed(request, devices, script, *arguments):
     """Returns what a script of this folder prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"tests.distribution.{script}", *arguments],
-        cwd=request.config.rootpath,
-        env=environment(devices),
-        capture_output=True,
-        text=True,
+    module = f"tests.distribution.{script}"
+    return json.loads(
+        run_module(request, environment(devices), module, *arguments).splitlines()[-1]
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,6 +11,7 @@ from primer_tf.distribution import MeshShape
 from primer_tf.distribution.make_distribution import make_distribution
 from primer_tf.errors import UserError
 from tests.distribution.meshes import ARCHITECTURES
+from tests.distribution.run_module import run_module
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's strategies"
@@ -20,15 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(request, module, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=request.config.rootpath,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    return run_module(request, os.environ, module, *arguments)
 
 
 @pytest.mark.slow

@@ -5,14 +5,14 @@ On virtual devices, in processes of their own, because JAX counts its devices on
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from primer_tf.cli import main
 from primer_tf.distribution.accelerators import ACCELERATORS
 from tests.distribution.plan_on_meshes import BATCH_SIZE, SEQUENCE_LENGTH
+from tests.distribution.run_module import run_module
+from tests.distribution.several_hosts import environment
 
 QUICK = ['fsdp:2,model:2/optimizer="adamw"']
 SLOW = [
@@ -32,16 +32,8 @@ def result(request):
     """A function from a case to its plan and its compiled memory."""
 
     def result(case):
-        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.distribution.plan_on_meshes", case],
-            cwd=request.config.rootpath,
-            env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        found = json.loads(done.stdout.splitlines()[-1])[case]
+        module = "tests.distribution.plan_on_meshes"
+        found = json.loads(run_module(request, environment(4), module, case).splitlines()[-1])[case]
         return found["plan"], found["compiled"]
 
     return result
@@ -61,15 +53,7 @@ def test_memory_is_what_xla_allocates(result, case):
 
 def plan_of(request, *arguments):
     """Returns what the command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "primer_tf.cli", "plan", *arguments],
-        cwd=request.config.rootpath,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return run_module(request, os.environ, "primer_tf.cli", "plan", *arguments)
 
 
 @pytest.mark.slow

@@ -5,14 +5,13 @@ On four virtual devices, in processes of their own, because JAX counts its devic
 
 import functools
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.distribution.meshes import ARCHITECTURES, ERRORS, QUICK, SLOW, STEPS
+from tests.distribution.run_module import run_module
+from tests.distribution.several_hosts import environment
 
 EACH_MESH = pytest.mark.parametrize(
     "mesh", [*QUICK[1:], *(pytest.param(mesh, marks=pytest.mark.slow) for mesh in SLOW)]
@@ -26,20 +25,11 @@ LARGE = 1024
 @pytest.fixture(scope="module")
 def results(vocabulary_file, request):
     """A function from a mesh, or `"errors"`, to its results."""
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
-    script = [sys.executable, "-m", "tests.distribution.train_on_meshes", str(vocabulary_file)]
+    script = ("tests.distribution.train_on_meshes", vocabulary_file)
 
     @functools.cache
     def run(meshes):
-        done = subprocess.run(
-            [*script, *meshes],
-            cwd=request.config.rootpath,
-            env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(run_module(request, environment(4), *script, *meshes).splitlines()[-1])
 
     return lambda name: run(SLOW if name in SLOW else QUICK)[name]
 

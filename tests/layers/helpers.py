@@ -20,6 +20,19 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
+def compiled(function):
+    """Compiles with XLA, except on PyTorch."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
 def value_and_gradients(function, variables):
     """Returns the value and gradients of a scalar function as NumPy arrays, on any backend."""
     backend = keras.backend.backend()

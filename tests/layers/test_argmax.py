@@ -5,23 +5,12 @@ import numpy as np
 import pytest
 
 from primer_tf.layers.argmax import argmax
+from tests.layers.helpers import compiled
 
 NUMBERS = [
     [[0.5, 2.0, 1.0, 2.0], [3.0, -1.0, 0.0, 2.0]],
     [[-np.inf, -np.inf, -5.0, -5.0], [7.0, 7.0, 7.0, 7.0]],
 ]
-
-
-def compiled(function):
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    return function
 
 
 @pytest.mark.parametrize("form", [lambda function: function, compiled])

@@ -1,25 +1,11 @@
 """int8 products of single vectors, as in decoding, equal NumPy's products of integers."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from primer_tf.layers.dense import Dense, int8_product
-from tests.layers.helpers import numpy
-
-
-def compiled(function):
-    """Compiles with XLA, except on PyTorch."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    return function
+from tests.layers.helpers import compiled, numpy
 
 
 def in_a_loop(layer, x):
