@@ -82,7 +82,7 @@ search-study: $(VENV)/.test ## Search on the demo text, and at random with the s
 # Runs that were cut short go on.
 ENGLISH = runs/english
 TRAIN_ENGLISH = --data $(ENGLISH)/train.jsonl --validation_data $(ENGLISH)/validation.jsonl \
-  --vocabulary_size 4000 --steps 3000 --interval 250 --linear_decay_fraction 0.5 --learning_rate_scale 2
+  --vocabulary_size 8000 --steps 3000 --interval 250 --linear_decay_fraction 0.5
 trained: $(VENV)/.study ## Train the presets that come with weights, for an hour, and pack them
 	test -f $(ENGLISH)/train.jsonl || $(BIN)/python -m benchmarks.english_text $(ENGLISH)
 	for model in primer_ez primer transformer_plusplus; do \

@@ -87,6 +87,8 @@ def run_study(
     """
     names = {field.name for field in dataclasses.fields(RunConfig)} - set(DECIDED)
     training = {name: value for name, value in vars(arguments).items() if name in names}
+    # T5's rate does not depend on the length of a run, so a run gives a whole curve.
+    training.setdefault("linear_decay_fraction", 0.0)
     if "data" not in training:
         raise UserError(f"primer {arguments.command} needs --data.")
     if arguments.seeds < 1:

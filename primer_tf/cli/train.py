@@ -10,9 +10,9 @@ from primer_tf.cli.hosts import hosts_of
 from primer_tf.cli.load import resolve
 from primer_tf.cli.terminal import status
 from primer_tf.distribution import parse_mesh
-from primer_tf.errors import UserError, errors_of, first_line
+from primer_tf.errors import UserError, errors_of
 from primer_tf.training.config import RunConfig
-from primer_tf.training.record import damaged, read_record
+from primer_tf.training.record import read_config
 
 HELP = "Train a model; its preset lands in OUTPUT/preset."
 
@@ -62,23 +62,12 @@ def _config(arguments: Namespace) -> RunConfig:
     if arguments.resume:
         if arguments.gin_file or arguments.gin_param or arguments.gin_location_prefix:
             raise UserError("A resumed run keeps its own gin files; leave --gin_file out.")
-        return dataclasses.replace(_recorded(arguments.output), **given)
+        return dataclasses.replace(read_config(arguments.output), **given)
     given = {**_described_run(arguments), **given}
     missing = [f"--{name}" for name in ("preset", "data") if name not in given]
     if missing:
         raise UserError(f"primer train needs {' and '.join(missing)}, or --gin_file, or --resume.")
     return RunConfig(**{**given, "preset": resolve(given["preset"])})
-
-
-def _recorded(output: str) -> RunConfig:
-    """Returns the configuration that the run in a folder was started with."""
-    record = read_record(output)
-    names = {field.name for field in dataclasses.fields(RunConfig)}
-    names.remove("vocabulary")  # The run has its own copy.
-    try:
-        return RunConfig(**{name: value for name, value in record.items() if name in names})
-    except (TypeError, UserError) as error:
-        raise damaged(output, first_line(error)) from error
 
 
 def _described_run(arguments: Namespace) -> dict[str, Any]:

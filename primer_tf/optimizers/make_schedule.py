@@ -8,6 +8,7 @@ import keras
 from primer_tf.errors import UserError
 from primer_tf.optimizers.linear_decay import LinearDecay
 from primer_tf.optimizers.linear_warmup import LinearWarmup
+from primer_tf.optimizers.offset_schedule import OffsetSchedule
 from primer_tf.optimizers.product_schedule import ProductSchedule
 from primer_tf.optimizers.rsqrt_schedule import RsqrtSchedule
 
@@ -25,6 +26,7 @@ def make_schedule(
     linear_decay_fraction: float | None = None,
     scale: float = 1.0,
     ramp_up_steps: int = 0,
+    first_step: int = 0,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns a learning rate schedule.
 
@@ -38,7 +40,7 @@ def make_schedule(
 
     Args:
         name: Name of the schedule.
-        total_steps: Number of steps of the whole run.
+        total_steps: Number of steps of the run.
         learning_rate: Highest learning rate. Defaults to `1 / sqrt(warmup_steps)`, that of T5.
         warmup_steps: Number of steps of the warm-up. Defaults to 10,000.
         linear_decay_fraction: Share of all steps, at the end of the run, over which the learning
@@ -47,6 +49,9 @@ def make_schedule(
         scale: Factor of all rates. Defaults to 1.
         ramp_up_steps: Number of steps at the start of `"rsqrt"` over which the rate grows linearly
             from near zero. Defaults to 0, as in T5.
+        first_step: Number of steps that the optimizer has done before the run. `"rsqrt"` and its
+            ramp count these, too, as in T5; all else counts from the start of the run. Defaults to
+            0.
 
     Returns:
         A `LearningRateSchedule`.
@@ -66,7 +71,7 @@ def make_schedule(
     if name == "rsqrt":
         if learning_rate is not None:
             scale *= learning_rate * math.sqrt(warmup_steps)
-        factors: list[Any] = [RsqrtSchedule(warmup_steps, scale, ramp_up_steps)]
+        factors: list[Any] = []
     else:
         if ramp_up_steps:
             raise UserError(
@@ -94,4 +99,8 @@ def make_schedule(
             linear_decay_fraction = WSD_DECAY_FRACTION
     if linear_decay_fraction:
         factors.append(LinearDecay(total_steps, linear_decay_fraction * total_steps))
+    if first_step:
+        factors = [OffsetSchedule(each, first_step) if callable(each) else each for each in factors]
+    if name == "rsqrt":
+        factors.insert(0, RsqrtSchedule(warmup_steps, scale, ramp_up_steps))
     return factors[0] if len(factors) == 1 else ProductSchedule(factors)

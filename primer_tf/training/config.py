@@ -132,9 +132,9 @@ class RunConfig:
         COUNT,
     )
     linear_decay_fraction: float | None = option(
-        "share of the steps, at the end, in which the learning rate falls linearly to zero; by "
-        "default 0.1 for wsd",
-        None,
+        "share of the steps, at the end, in which the learning rate of rsqrt and wsd falls "
+        "linearly to zero",
+        0.5,
         SHARE,
     )
     learning_rate_scale: float = option("factor on the learning rate", 1.0, POSITIVE)

@@ -3,6 +3,7 @@
 Importing this module imports neither TensorFlow nor Keras.
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.files import atomic_write
+from primer_tf.training.config import RunConfig
 from primer_tf.types import StrPath
 
 FILE = "run.json"
 VOCABULARY = "vocabulary.model"
+# The updates that the optimizer had done before the run, which goes on from a preset.
+FIRST_STEP = "first_step"
 # The folders of its presets: the last one, and the one with the lowest validation loss.
 LAST = "preset"
 BEST = "best"
@@ -53,6 +57,24 @@ def read_record(output: StrPath) -> dict[str, Any]:
     """
     check_folder(output, resume=True)
     return _read(output)
+
+
+def read_config(output: StrPath) -> RunConfig:
+    """Returns the configuration that the run in a folder was started with.
+
+    Args:
+        output: The folder of the run.
+
+    Raises:
+        UserError: The folder holds no run, or its record is damaged.
+    """
+    record = read_record(output)
+    names = {field.name for field in dataclasses.fields(RunConfig)}
+    names.remove("vocabulary")  # The run has its own copy.
+    try:
+        return RunConfig(**{name: value for name, value in record.items() if name in names})
+    except (TypeError, UserError) as error:
+        raise damaged(output, first_line(error)) from error
 
 
 def damaged(output: StrPath, reason: str) -> UserError:

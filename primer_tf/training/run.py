@@ -30,7 +30,7 @@ from primer_tf.models import (
 )
 from primer_tf.models.optional_tensorflow import has_tensorflow
 from primer_tf.models.preset_files import check_preset
-from primer_tf.models.training_state import restore_training_state
+from primer_tf.models.training_state import read_training_state, restore_training_state
 from primer_tf.optimizers.averaged_weights import averaged_weights, start_averages, use_averages
 from primer_tf.optimizers.t5_adafactor import t5_adafactor_in
 from primer_tf.tasks.text import TextSource
@@ -50,7 +50,15 @@ from primer_tf.training.choose_dtype import choose_dtype
 from primer_tf.training.config import RunConfig
 from primer_tf.training.optimizer_of_run import optimizer_of_run, schedule_of_run
 from primer_tf.training.pending_signal import PendingSignal
-from primer_tf.training.record import BEST, LAST, VOCABULARY, check_folder, write_record
+from primer_tf.training.record import (
+    BEST,
+    FIRST_STEP,
+    LAST,
+    VOCABULARY,
+    check_folder,
+    read_record,
+    write_record,
+)
 from primer_tf.training.record import FILE as RECORD
 from primer_tf.training.restarts import Restarts
 from primer_tf.training.trainer import Trainer
@@ -130,7 +138,8 @@ def _train(
     chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
     validation, text = load_chunks(config.data, "validation", *data)
-    _write_record(config, output, proto, chunks.sha256, resume, hosts)
+    first_step = _first_step(config, output, resume)
+    _write_record(config, first_step, output, proto, chunks.sha256, resume, hosts)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
     trained = PrimerCausalLM(model.backbone)
@@ -138,7 +147,7 @@ def _train(
     part, parts = part_of_batch()
     trainer = Trainer(
         trained,
-        optimizer=optimizer_of_run(config, trained.trainable_variables),
+        optimizer=optimizer_of_run(config, trained.trainable_variables, first_step),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
         batches=lambda start: chunks.training_batches(
             config.batch_size, config.seed, start, part, parts
@@ -255,15 +264,32 @@ def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
     return proto
 
 
+def _first_step(config: RunConfig, output: Path, resume: bool) -> int:
+    """Returns the number of updates that the optimizer has done before the run."""
+    if resume:
+        return read_record(output).get(FIRST_STEP, 0)
+    if config.optimizer != "adafactor" or config.architecture is not None:
+        return 0
+    step, _ = read_training_state(config.preset) or (0, {})
+    return step
+
+
 def _write_record(
-    config: RunConfig, output: Path, proto: bytes, tokens_sha256: str, resume: bool, hosts: Hosts
+    config: RunConfig,
+    first_step: int,
+    output: Path,
+    proto: bytes,
+    tokens_sha256: str,
+    resume: bool,
+    hosts: Hosts,
 ) -> None:
     """Writes what the run was started with, once all hosts have the same text and vocabulary."""
     hosts.check_equal(vocabulary=hashlib.sha256(proto).hexdigest(), tokens=tokens_sha256)
     if hosts.is_first:
         if not resume:
             atomic_write(output / VOCABULARY, proto)
-        settings, defaults = dataclasses.asdict(config), RunConfig.defaults()
+        settings = {**dataclasses.asdict(config), FIRST_STEP: first_step}
+        defaults = {**RunConfig.defaults(), FIRST_STEP: 0}
         write_record(settings, defaults, output, proto, tokens_sha256, resume)
     hosts.check_equal()
     if not hosts.is_first and not (output / RECORD).exists():

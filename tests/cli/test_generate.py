@@ -81,7 +81,7 @@ def test_greedy_texts_with_a_stop_text(run, generate):
 
 
 def test_drafts_change_no_greedy_text(run, generate, uncompiled, capsys):
-    options = ["--prompt", "3456", "--temperature", 0, "--max_new_tokens", 9]
+    options = ["--prompt", "34567", "--temperature", 0, "--max_new_tokens", 9]
     text = generate(run, *options)
     assert text.startswith("345678901")
     for draft in ("ngram", run):

@@ -68,7 +68,7 @@ VALUES = {
     "ema_momentum": 0.9,
     "schedule": "rsqrt",  # The others take no `ramp_up_steps`.
     "learning_rate": 0.002,
-    "linear_decay_fraction": 0.5,
+    "linear_decay_fraction": 0.25,
     "max_restarts": 2,
     "warmup_steps": 500,
     "learning_rate_scale": 0.5,

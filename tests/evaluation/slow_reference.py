@@ -127,7 +127,8 @@ class SlowReference:
 
     def text(self, ids, new):
         """Returns what new tokens add to the text of a prompt."""
-        known = [min(i, self.vocabulary.get_piece_size() - 1) for i in (*ids, *new)]
+        size = self.vocabulary.get_piece_size()  # The table of embeddings may have more rows.
+        known = [i if i < size else self.vocabulary.unk_id() for i in (*ids, *new)]
         before = self.vocabulary.decode(known[: len(ids)])
         return self.vocabulary.decode(known)[len(before) :]
 

@@ -19,7 +19,9 @@ import pytest
 from primer_tf.cli import main
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.training_state import read_training_state
+from primer_tf.training import run
 from primer_tf.training.callbacks.stop_at_divergence import StopAtDivergence
+from primer_tf.training.optimizer_of_run import optimizer_of_run
 from tests.fault_injection import run_and_kill
 
 STEPS = 4
@@ -120,6 +122,25 @@ def test_mixed_precision(arguments, tmp_path, capsys):
     assert read_training_state(tmp_path / "b/preset")[0] == 2
     loaded = PrimerCausalLM.from_preset(str(tmp_path / "b/preset"))
     assert loaded.dtype_policy.name == "mixed_float16"
+
+
+def test_the_rate_falls_over_the_steps_of_the_run(arguments, tmp_path, monkeypatch):
+    """Not over those of the optimizer, which goes on from a preset, also after the run resumes."""
+    optimizers = []
+
+    def build(*parts):
+        optimizers.append(optimizer_of_run(*parts))
+        return optimizers[-1]
+
+    monkeypatch.setattr(run, "optimizer_of_run", build)
+    for output, preset in (("a", []), ("b", ["--preset", tmp_path / "a/preset"])):
+        primer(*arguments, *preset, "--steps", 3, "--output", tmp_path / output)
+    resume(tmp_path / "b", steps=4)
+    rates = [[float(each._learning_rate(step)) for step in range(8)] for each in optimizers]
+    factors = np.array(rates) / 1000**-0.5  # T5's rate, constant in the first 1,000 steps.
+    assert list(factors[0]) == pytest.approx([1, 1, 2 / 3, 0, 0, 0, 0, 0])
+    assert list(factors[1][3:]) == pytest.approx([1, 1, 2 / 3, 0, 0])
+    assert list(factors[2][3:]) == pytest.approx([1, 1, 1, 0.5, 0])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from primer_tf.errors import UserError
-from primer_tf.optimizers import AccumulatedSchedule, RsqrtSchedule, make_schedule
+from primer_tf.optimizers import AccumulatedSchedule, OffsetSchedule, RsqrtSchedule, make_schedule
 from primer_tf.optimizers.make_schedule import SCHEDULES
 from primer_tf.training import config
 
@@ -69,6 +69,18 @@ def test_the_default_is_what_it_was():
     assert schedule.get_config() == RsqrtSchedule(1000, 0.5, 7).get_config()
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_run_that_goes_on_from_an_optimizer_of_step_500(name):
+    """The run's own steps decide, beside T5's square root of all steps."""
+    arguments = {"learning_rate": 3e-4, "warmup_steps": 20, "linear_decay_fraction": 0.5}
+    own = make_schedule(name, 100, **arguments)
+    later = make_schedule(name, 100, **arguments, first_step=500)
+    expected = np.array(rates(own))
+    if name == "rsqrt":
+        expected *= [math.sqrt(max(step, 20) / (step + 500)) for step in STEPS]
+    assert [float(later(500 + step)) for step in STEPS] == pytest.approx(expected, rel=1e-5)
+
+
 def test_no_rate_is_negative():
     """Mesh TensorFlow's is, after the last step."""
     for name in SCHEDULES:
@@ -79,7 +91,7 @@ def test_no_rate_is_negative():
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_saved_schedule(name):
     schedule = make_schedule(name, 100, warmup_steps=20, linear_decay_fraction=0.5)
-    schedule = AccumulatedSchedule(schedule, 3)
+    schedule = OffsetSchedule(AccumulatedSchedule(schedule, 3), first_step=-2)
     config = keras.optimizers.schedules.serialize(schedule)
     np.testing.assert_array_equal(
         rates(keras.optimizers.schedules.deserialize(config)), rates(schedule)
