@@ -40,6 +40,54 @@ def train_step(model, batch_size, length, steps=1, compiled=False, bfloat16=Fals
     return run
 
 
+def learn(seconds, seed, rate, batches, bfloat16=False):
+    """Returns a function that trains for so many seconds and returns what was reached."""
+    import copy
+
+    import numpy as np
+
+    from benchmarks.candidates import learning
+
+    def run():
+        text = np.load(batches)
+        torch.manual_seed(seed)
+        network = build(learning.MODEL, text["inputs"].shape[-1]).train()
+        start = copy.deepcopy(network.state_dict())
+        optimizer = torch.optim.AdamW(
+            network.parameters(), rate, betas=(0.9, 0.95), weight_decay=learning.WEIGHT_DECAY
+        )
+        fresh = copy.deepcopy(optimizer.state_dict())
+        forward = torch.compile(network)
+
+        def loss(ids, targets, **options):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = forward(input_ids=torch.as_tensor(ids)).logits
+            targets = torch.as_tensor(targets, dtype=torch.int64).reshape(-1)
+            return torch.nn.functional.cross_entropy(
+                logits.float().reshape(len(targets), -1), targets, **options
+            )
+
+        def step(ids, targets, rate):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+            loss(ids, targets).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+
+        def nats(ids, targets, weights):
+            with torch.no_grad():
+                each = loss(ids, targets, reduction="none")
+            return float((each.numpy() * weights.reshape(-1)).sum())
+
+        def reset():
+            network.load_state_dict(start)
+            optimizer.load_state_dict(fresh)
+
+        return learning.learn(text, seconds, learning.Schedule(rate), step, nats, reset)
+
+    return run
+
+
 def generate(model, batch_size, prompt, new):
     """Decodes greedily with the library's cache."""
     network = build(model, prompt + new).eval()

@@ -23,6 +23,48 @@ def train_step(model, batch_size, length, steps=1, jit_compile=True):
     return keras_model.train(causal_lm, model["vocabulary_size"], batch_size, length, steps)
 
 
+def learn(seconds, seed, rate, batches):
+    """Returns a function that trains for so many seconds and returns what was reached."""
+    import numpy as np
+
+    from benchmarks.candidates import learning
+
+    def run():
+        text = np.load(batches)
+        keras.utils.set_random_seed(seed)
+        causal_lm = build(learning.MODEL, text["inputs"].shape[-1])
+        schedule = learning.Schedule(rate)
+        optimizer = keras.optimizers.AdamW(
+            rate, beta_2=0.95, weight_decay=learning.WEIGHT_DECAY, global_clipnorm=1.0
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        causal_lm.compile(optimizer=optimizer, loss=loss, weighted_metrics=[], jit_compile=True)
+
+        def inputs(ids):
+            return {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+
+        def step(ids, targets, rate):
+            optimizer.learning_rate = rate
+            causal_lm.train_on_batch(inputs(ids), targets)
+
+        def nats(ids, targets, weights):
+            logits = causal_lm.predict_on_batch(inputs(ids))
+            each = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+            return float((keras.ops.convert_to_numpy(each) * weights).sum())
+
+        start = causal_lm.get_weights()
+
+        def reset():
+            causal_lm.set_weights(start)
+            for variable in optimizer.variables:
+                if variable is not optimizer._learning_rate:
+                    variable.assign(keras.ops.zeros_like(variable))
+
+        return learning.learn(text, seconds, schedule, step, nats, reset)
+
+    return run
+
+
 def generate(model, batch_size, prompt, new, jit_compile=True):
     """Decodes greedily."""
     causal_lm = build(model, prompt + new)
