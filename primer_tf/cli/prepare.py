@@ -1,6 +1,7 @@
 """`primer prepare`: tokenizes a text of any size into shards."""
 
 import os
+import shlex
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -26,7 +27,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--workers",
         type=int,
         default=len(os.sched_getaffinity(0)),
-        help="processes that tokenize (default: %(default)s, the number of cores)",
+        help="processes that tokenize (default: %(default)s, the number of cores); with --beam "
+        "the number of parts of the work",
+    )
+    parser.add_argument(
+        "--beam",
+        metavar="OPTIONS",
+        help="tokenize by an Apache Beam pipeline with these options, as in "
+        '"--runner=FlinkRunner --flink_master=ADDRESS"; "" runs it on this machine',
     )
     parser.add_argument(
         "--output",
@@ -41,8 +49,12 @@ def run(arguments: Namespace) -> None:
     COUNT.check(arguments.workers, "workers")
 
     from primer_tf.data.prepare import prepare
+    from primer_tf.data.prepare_on_beam import prepare_on_beam
     from primer_tf.tasks.text import TextSource
 
+    beam = None
+    if arguments.beam is not None:
+        beam = prepare_on_beam(arguments.workers, shlex.split(arguments.beam))
     with status("Reading the text"):
         text = TextSource(arguments.data, arguments.validation_data)
         sizes = [text.characters(split) for split in ("train", "validation")]
@@ -53,7 +65,8 @@ def run(arguments: Namespace) -> None:
             arguments.output,
             arguments.vocabulary,
             vocabulary_size=arguments.vocabulary_size,
-            workers=arguments.workers,
+            workers=1 if beam else arguments.workers,
+            write_elsewhere=beam,
             on_text=on_text,
         )
     for split in prepared.index.splits:

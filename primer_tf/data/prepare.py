@@ -3,28 +3,22 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from primer_tf.data.document_tokenizer import BATCH, DocumentTokenizer, batches, text_digest
-from primer_tf.data.ordered_map import ordered_map
+from primer_tf.data.document_tokenizer import DocumentTokenizer
 from primer_tf.data.prepared_data import PreparedData, is_prepared
-from primer_tf.data.shard import ShardRecord, joined_digest, whole_shard, write_shard
-from primer_tf.data.shard_index import VOCABULARY, ShardIndex, shard_folder
+from primer_tf.data.shard_index import VOCABULARY, ShardIndex
+from primer_tf.data.shard_writer import ShardWriter
 from primer_tf.data.vocabulary import num_pieces, read_vocabulary
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
 from primer_tf.tasks.text import LM, TextSource
-from primer_tf.tasks.text_files import Piece
 from primer_tf.types import StrPath
 
 # The number of characters of a shard: some 30 million tokens, 60 MB.
 SHARD = 2**27
-
-Batch = list[Piece]
-Shard = tuple[str, int]  # the split and the number in it
 
 
 def prepare(
@@ -34,6 +28,7 @@ def prepare(
     *,
     vocabulary_size: int = 8000,
     workers: int = 1,
+    write_elsewhere: Callable[[ShardWriter], object] | None = None,
     shard_characters: int = SHARD,
     on_text: Callable[[int], object] = lambda characters: None,
     report: Callable[[str], object] = print,
@@ -52,6 +47,8 @@ def prepare(
             it is too long, on parts of it.
         vocabulary_size: Number of pieces of a trained vocabulary. Defaults to 8000.
         workers: Number of processes that tokenize. Defaults to 1.
+        write_elsewhere: A function that has other machines write shards, such as
+            `prepare_on_beam`. What they leave out is then written here. Optional.
         shard_characters: Number of characters of a shard. Defaults to 128 Mi.
         on_text: A function that is called with the number of characters just done.
         report: A function that prints a line. Defaults to `print`.
@@ -88,8 +85,10 @@ def prepare(
             vocabulary_sha256=hashlib.sha256(proto).hexdigest(),
         )
         _check_index(index, output)
-        folder = functools.partial(shard_folder, output)
-        splits = _write_shards(text, folder, tokenizer, workers, shard_characters, on_text)
+        writer = ShardWriter(text, output, tokenizer, shard_characters)
+        if write_elsewhere is not None:
+            write_elsewhere(writer)
+        splits = writer.write(workers, on_text)
         for split in ("train", "validation"):
             if split not in splits:
                 raise UserError(f"There is no text in the {split} split of {text.name}.")
@@ -134,62 +133,3 @@ def _check_index(index: ShardIndex, output: Path) -> None:
                 )
     else:
         index.write(output)
-
-
-def _write_shards(
-    text: TextSource,
-    folder: Callable[[str, int], Path],
-    make_tokenizer: Callable[[], DocumentTokenizer],
-    workers: int,
-    shard_characters: int,
-    on_text: Callable[[int], object],
-) -> dict[str, list[ShardRecord]]:
-    """Writes the shards that do not exist yet, and returns the records of all, by split."""
-    records: dict[Shard, ShardRecord] = {}
-
-    def missing() -> Iterator[tuple[tuple[Shard, int], Batch]]:
-        shards = _shards(text, shard_characters)
-        for shard, group in itertools.groupby(shards, key=lambda entry: entry[0]):
-            record = whole_shard(folder(*shard))
-            digests = []
-            for _, batch in group:
-                if record is None:
-                    yield (shard, _size(batch)), batch
-                else:
-                    digests.append(text_digest(batch))
-                    on_text(_size(batch))
-            if record is not None:
-                if joined_digest(digests) != record.text_sha256:
-                    raise UserError(
-                        f"{folder(*shard)} was prepared from another text; choose another folder."
-                    )
-                records[shard] = record
-
-    results = ordered_map(make_tokenizer, missing(), workers)
-    for shard, group in itertools.groupby(results, key=lambda result: result[0][0]):
-        parts = []
-        for (_, size), part in group:
-            parts.append(part)
-            on_text(size)
-        records[shard] = write_shard(folder(*shard), parts)
-    splits: dict[str, list[ShardRecord]] = {}
-    for split, number in sorted(records):
-        splits.setdefault(split, []).append(records[split, number])
-    return splits
-
-
-def _shards(text: TextSource, shard_characters: int) -> Iterator[tuple[Shard, Batch]]:
-    """Yields each batch with its shard."""
-    for split, group in itertools.groupby(text.pieces_of_splits(), key=lambda entry: entry[0]):
-        number = characters = 0
-        pieces = (piece for _, piece in group)
-        for batch in batches(pieces, min(BATCH, shard_characters // 8)):
-            yield (split, number), batch
-            characters += _size(batch)
-            if characters >= shard_characters:
-                number, characters = number + 1, 0
-
-
-def _size(batch: Batch) -> int:
-    """Returns the number of characters."""
-    return sum(len(piece.text) for piece in batch)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import sentencepiece
 
 from primer_tf.cli import main
-from primer_tf.data import prepare as module
+from primer_tf.data import shard_writer as module
 from primer_tf.data.load_chunks import load_chunks
 from primer_tf.data.prepare import prepare
 from primer_tf.data.prepared_data import PreparedData
@@ -89,6 +90,26 @@ def test_chunks_equal_those_of_the_text(corpus, whole, vocabulary):
 def test_the_number_of_workers_changes_nothing(corpus, whole, vocabulary_file, tmp_path):
     prepare_shards(corpus, tmp_path / "two", vocabulary_file, workers=2)
     assert files(tmp_path / "two") == files(whole)
+
+
+def test_other_processes_write_parts(corpus, whole, vocabulary_file, tmp_path):
+    def write_elsewhere(writer):
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            pool.starmap(writer.write, [(1, int, part, 3) for part in range(3)])
+        ours.extend(path.name for path in writer.output.rglob("shard.json"))
+
+    ours = []
+    output = tmp_path / "parts"
+    prepare_shards(corpus, output, vocabulary_file, write_elsewhere=write_elsewhere)
+    assert files(output) == files(whole)
+    assert len(ours) == len(list(whole.rglob("shard.json"))), "the parts left shards out"
+
+
+def test_beam_is_not_installed(corpus, tmp_path, monkeypatch, capsys):
+    """Where it is: `make beam-check`."""
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    command = ["prepare", "--data", corpus, "--output", str(tmp_path / "tokens"), "--beam", ""]
+    check(capsys, main(command), "Apache Beam is not installed", "environment")
 
 
 def test_a_trained_vocabulary_and_the_command(corpus, tmp_path, capsys):
