@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from primer_tf.cli import main
+from primer_tf.tasks.text import TextSource
 from tests.readme import GUIDES, README, code_blocks, commands, substitute
 
 COMMANDS = {"models", "vocab", "train", "evaluate", "prepare", "tasks", "generate", "export"}
@@ -30,8 +31,17 @@ def settings(request, small_preset, text_file, tmp_path, monkeypatch):
     }
 
 
+def test_trained_weights(capsys):
+    exec(code_blocks()["In Keras"][0], {})
+    text = capsys.readouterr().out
+    assert text.startswith("In the beginning")
+    known = set(re.findall(r"\w+", " ".join(TextSource("demo").documents("train"))))
+    words = re.findall(r"\w+", text)[:-1]  # The last one may be cut short.
+    assert len(words) > 15 and sum(word in known for word in words) > 0.7 * len(words)
+
+
 def test_keras(settings, vocabulary, tmp_path):
-    code = substitute(code_blocks()["In Keras"][0], settings[0])
+    code = substitute(code_blocks()["In Keras"][1], settings[0])
     (tmp_path / "vocabulary.model").write_bytes(vocabulary)
     names = {}
     exec(code, names)
@@ -42,7 +52,7 @@ def test_keras(settings, vocabulary, tmp_path):
 
 
 def test_command_line(settings, tmp_path, capsys):
-    block = substitute(code_blocks()["In Keras"][1], settings[1])
+    block = substitute(code_blocks()["In Keras"][2], settings[1])
     printed = {}
     for program, name, *arguments in commands(block):
         assert program == "primer"
@@ -67,7 +77,7 @@ def test_make_targets():
 def test_every_block_is_run():
     """Here, or by continuous integration (the two commands), or by the tests of installations."""
     blocks = {heading: len(found) for heading, found in code_blocks().items()}
-    assert blocks == {"Install": 1, "Two commands": 1, "In Keras": 2}
+    assert blocks == {"Install": 1, "Two commands": 1, "In Keras": 3}
 
 
 def test_every_indented_block_of_the_guides_is_run():

@@ -1,5 +1,8 @@
 """A preset that the package carries loads by its name, with half-precision weights."""
 
+import json
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -68,3 +71,21 @@ def test_what_cannot_be_shipped(shipped, monkeypatch):
     with pytest.raises(UserError, match="may take 1,000"):
         save_trained_preset(shipped, "other", CARD)
     assert not (trained_presets.FOLDER / "other").exists()
+
+
+SHIPPED = trained_presets.trained_presets()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "tiny_primer_ez_english" else pytest.param(name, marks=pytest.mark.slow)
+        for name in SHIPPED
+    ],
+)
+def test_what_the_card_says(name, capsys):
+    card = (trained_presets.FOLDER / name / "README.md").read_text(encoding="utf-8")
+    figure = re.search(r"([\d.]+) in those of the King James", card)[1]
+    assert main(["evaluate", name, "--data", "demo", "--json"]) == 0
+    assert f"{json.loads(capsys.readouterr().out)['bits_per_byte']:.4f}" == figure
+    assert f"{SHIPPED[name]['metadata']['params']:,} parameters" in card

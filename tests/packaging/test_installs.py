@@ -94,6 +94,9 @@ def test_wheel_holds_everything_and_nothing_else(wheel, checkout):
             # What a server needs is no part of the package.
             if not name.startswith("export/serving/"):
                 expected.add(name if folder == "primer_tf" else f"primer_tf/{name}")
+    trained = [path for path in (checkout / "primer_tf/trained").rglob("*") if path.is_file()]
+    expected |= {str(path.relative_to(checkout)) for path in trained}
+    assert trained and max(path.stat().st_size for path in trained) < 8e6
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == expected
@@ -134,7 +137,10 @@ def test_wheel_outside_of_the_checkout(installed_wheel, tmp_path):
     python, packages = installed_wheel
     package = packages / "primer_tf"
     check(run([python, "-c", PROBE], tmp_path), package, package)
-    assert "usage: primer" in run([python.parent / "primer", "--help"], tmp_path)
+    primer = python.parent / "primer"
+    assert "usage: primer" in run([primer, "--help"], tmp_path)
+    generate = ["generate", "tiny_primer_ez_english", "--prompt", "In the", "--max_new_tokens", 8]
+    assert run([primer, *generate], tmp_path).startswith("In the ")
 
 
 def test_wheel_and_python_in_the_root_of_the_checkout(installed_wheel, checkout):
