@@ -98,7 +98,8 @@ def run(module, *arguments):
 
 
 def rows(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
+    # `splitlines` would also cut at the line separators of Unicode inside a string.
+    lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
     return sorted(map(json.loads, lines), key=lambda row: row["doc_id"])
 
 
