@@ -1,5 +1,6 @@
 """How well a model predicts a text."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -156,20 +157,25 @@ class RowSums(keras.Model):
 
     def __init__(self, model: PrimerCausalLM) -> None:
         super().__init__()
-        self.model = model
+        # Not the model as a layer, for its preprocessor may not be built: Keras on JAX would run a
+        # batch of each evaluation operation by operation, which on several devices may deadlock.
+        self.backbone = model.backbone
+        self._token_losses = model.token_losses
+        self._describe = functools.partial(describe, model)
+        self.built = True
         self._compiled_for: tuple | None = None
 
     def make_predict_function(self, force: bool = False) -> Callable[..., Any]:
         """Returns the function for a batch, compiled again if the model has changed."""
-        changed = self._compiled_for not in (None, now := describe(self.model))
+        changed = self._compiled_for not in (None, now := self._describe())
         self._compiled_for = now
         return super().make_predict_function(force or changed)
 
     def call(self, inputs: Inputs) -> Tensor:
         """Returns the sums, `[B, 2]`."""
         keys = ("token_ids", "padding_mask")
-        hidden_states = self.model.backbone({key: inputs[key] for key in keys})
+        hidden_states = self.backbone({key: inputs[key] for key in keys})
         shape, weights = ops.shape(inputs["targets"]), inputs["weights"]
-        parts = self.model.token_losses(hidden_states, inputs["targets"])
+        parts = self._token_losses(hidden_states, inputs["targets"])
         sums = [ops.sum(weights * ops.reshape(part, shape), axis=-1) for part in parts]
         return on_all_hosts(ops.stack(sums, axis=-1))

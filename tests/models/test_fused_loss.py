@@ -9,7 +9,7 @@ from primer_tf.data import TokenChunks
 from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.losses import NextTokenLoss
-from primer_tf.models import PrimerCausalLM
+from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor, PrimerTokenizer
 from primer_tf.models.hidden_states_trainer import HiddenStatesTrainer
 from tests.models.small_models import make_model
 
@@ -254,6 +254,19 @@ def quantize(model, mode):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_evaluation_has_nothing_to_build(vocabulary):
+    """Or Keras on JAX would run a batch of each evaluation operation by operation."""
+    preprocessor = PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), IDS.shape[1])
+    assert not preprocessor.built
+    evaluate = Evaluator(
+        make_model("primer_ez", preprocessor, num_layers=1),
+        TokenChunks(IDS.reshape(-1), IDS.shape[1]),
+        TextLength(1, 1),
+        4,
+    )
+    assert all(layer.built for layer in evaluate.sums._flatten_layers())
+
+
 @pytest.mark.parametrize(
     "mode",
     [
