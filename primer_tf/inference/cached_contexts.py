@@ -24,7 +24,7 @@ class CachedContexts:
 
     def __init__(self, model: PrimerCausalLM) -> None:
         self.model = model
-        self._prefill = compile_function(model, self._build_cache, jit_compile_by_default())
+        self._prefill = compile_function(model, model._fill_cache, jit_compile_by_default())
         self._extend = compile_function(model, self._score, jit_compile_by_default())
 
     def prefill(self, token_ids: np.ndarray, length: int) -> Cache:
@@ -38,9 +38,6 @@ class CachedContexts:
             The caches of the contexts.
         """
         return self._prefill(_int32(token_ids), _int32(length))
-
-    def _build_cache(self, token_ids: Tensor, length: Tensor) -> Cache:
-        return self.model._build_cache(token_ids, length)[1]
 
     def score(
         self,

@@ -1,6 +1,6 @@
 """Generation with a cache."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from keras import ops
@@ -111,26 +111,49 @@ class CachedGeneration(CausalLMMixin):
             `(hidden_states, cache)`: `[B, T, C]`, zeros at positions that did not run, and the
             cache.
         """
+        shape = (*ops.shape(token_ids), self.backbone.hidden_dim)
+        hidden_states = ops.zeros(shape, dtype=self.compute_dtype)
+
+        def keep(hidden_states, x, start):
+            return ops.slice_update(hidden_states, (0, start, 0), x)
+
+        return self._run_chunks(token_ids, length, least_length, hidden_states, keep)
+
+    def _fill_cache(self, token_ids: Tensor, length: int | Tensor | None = None) -> Cache:
+        """Runs the model on prompts for the cache alone; see `_build_cache`.
+
+        Compilers leave out what only the hidden states need: most of the last block.
+        """
+        _, cache = self._run_chunks(token_ids, length, PREFILL_CHUNK, (), lambda kept, *new: kept)
+        return cache
+
+    def _run_chunks(
+        self,
+        token_ids: Tensor,
+        length: int | Tensor | None,
+        least_length: int,
+        kept: Any,
+        keep: Callable[[Any, Tensor, Tensor], Any],
+    ) -> tuple[Any, Cache]:
+        """Runs the model on prompts; `keep(kept, x, start)` is called with each chunk's states."""
         batch_size, max_length = ops.shape(token_ids)
         known = max_length if isinstance(max_length, int) else least_length
         chunk = min(PREFILL_CHUNK, known)
-        hidden_dim = self.backbone.hidden_dim
 
-        def more(index, hidden_states, cache):
+        def more(index, kept, cache):
             return index < (max_length if length is None else length)
 
-        def run(index, hidden_states, cache):
+        def run(index, kept, cache):
             # The last chunk may start inside the one before: positions may run a second time.
             start = ops.minimum(index, max_length - chunk)
             tokens = ops.slice(token_ids, (0, start), (batch_size, chunk))
             x, cache = self._extend_cache(tokens, cache, start)
-            return index + chunk, ops.slice_update(hidden_states, (0, start, 0), x), cache
+            return index + chunk, keep(kept, x, start), cache
 
-        hidden_states = ops.zeros((batch_size, max_length, hidden_dim), dtype=self.compute_dtype)
         cache = self.backbone.decoder.build_cache(batch_size, max_length)
         start = ops.convert_to_tensor(0, dtype="int32")
-        _, hidden_states, cache = ops.while_loop(more, run, (start, hidden_states, cache))
-        return hidden_states, cache
+        _, kept, cache = ops.while_loop(more, run, (start, kept, cache))
+        return kept, cache
 
     def prefill(
         self, token_ids: Tensor, lengths: Tensor, cache_length: int | Tensor

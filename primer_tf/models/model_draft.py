@@ -30,7 +30,7 @@ class ModelDraft(Draft):
 
     def start(self, token_ids: Tensor, lengths: Tensor) -> Cache:
         """Runs the prompts; returns the model's cache, and up to where it is filled."""
-        return self.model._build_cache(token_ids, ops.max(lengths))[1], lengths
+        return self.model._fill_cache(token_ids, ops.max(lengths)), lengths
 
     def propose(self, token_ids: Tensor, positions: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Proposes tokens; see `Draft`."""

@@ -175,7 +175,7 @@ class SpeculativeDecoding:
             token_ids,
             lengths,
             ops.zeros_like(lengths, dtype="bool"),
-            self.model._build_cache(token_ids, ops.max(lengths))[1],
+            self.model._fill_cache(token_ids, ops.max(lengths)),
             self.draft.start(token_ids, lengths),
             ops.convert_to_tensor(FIRST_CREDIT, dtype="float32"),
             ops.any(self.draft.has_tokens(token_ids, lengths)),

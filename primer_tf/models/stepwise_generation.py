@@ -31,7 +31,7 @@ class StepwiseGenerator:
         self.model = model
         # XLA compiles what it would compile of `generate`.
         jit_compile, states = bool(model._jit_generate), model.sampler.variables
-        self._prefill = compile_function(model, self._build_cache, jit_compile, states)
+        self._prefill = compile_function(model, model._fill_cache, jit_compile, states)
         self._extend = compile_function(model, self._generate, jit_compile, states)
 
     def __call__(self, inputs: Inputs) -> Iterator[tuple[np.ndarray, int]]:
@@ -62,9 +62,6 @@ class StepwiseGenerator:
             token_ids, cache = self._extend(token_ids, mask, cache, *bounds)
             yield ops.convert_to_numpy(token_ids), end
             count, index = next_count(count, time.monotonic() - start), end
-
-    def _build_cache(self, token_ids: Tensor, length: Tensor) -> Cache:
-        return self.model._build_cache(token_ids, length)[1]
 
     def _generate(
         self, token_ids: Tensor, mask: Tensor, cache: Cache, index: Tensor, end: Tensor

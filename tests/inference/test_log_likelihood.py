@@ -63,13 +63,13 @@ def test_scores_equal_the_definition(model, batch_size):
 @one_model
 def test_contexts_run_once(model, monkeypatch):
     """There are more continuations than rows, and the context is longer than a chunk."""
-    model_rows, build_cache = [], type(model)._build_cache
+    model_rows, fill_cache = [], type(model)._fill_cache
     monkeypatch.setattr(
         type(model),
-        "_build_cache",
+        "_fill_cache",
         lambda self, token_ids, length: (
             model_rows.append((token_ids.shape[0], int(length))),
-            build_cache(self, token_ids, length),
+            fill_cache(self, token_ids, length),
         )[1],
     )
     model.run_eagerly = True
