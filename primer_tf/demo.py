@@ -38,7 +38,13 @@ def run_demo(output: StrPath, steps: int) -> None:
         RuntimeError: The served model does not answer what `generate` answers.
     """
     output = Path(output)
-    config = RunConfig(preset="tiny_primer_ez", data="demo", steps=steps, interval=50)
+    config = RunConfig(
+        preset="tiny_primer_ez",
+        data="demo",
+        steps=steps,
+        interval=50,
+        learning_rate_scale=2.0,  # For a run as short.
+    )
     resume = (output / "run.json").exists()
     model, evaluation, history = train(config, output, resume=resume)
 
