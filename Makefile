@@ -100,7 +100,7 @@ trained: $(VENV)/.study ## Train the presets that come with weights, for an hour
 
 ROUNDS = 5
 bench: $(VENV)/.test benchmarks/.venv/.done ## Compare with peers in interleaved runs, on an otherwise idle machine
-	for benchmark in train_step parts memory_parts length_and_vocabulary generate long_text decoding_parts speculative export serving score evaluate engines startup drop_in prepare; do \
+	for benchmark in train_step parts memory_parts length_and_vocabulary generate long_text decoding_parts speculative export serving score evaluate engines startup drop_in prepare time_to_loss longer_texts; do \
 	  $(BIN)/python -m benchmarks.$$benchmark --rounds $(ROUNDS) || exit 1; \
 	done
 

@@ -18,17 +18,19 @@ def add_arguments(parser):
     parser.add_argument("--data", default="demo", help="as of primer train")
 
 
-def evaluate(preset, data, factor):
-    """Returns the `Evaluation` on chunks of so many times the training length, and their length."""
+def evaluate(preset, data, factors):
+    """Yields lengths, so many times the training length, and the bits per byte at them."""
     from primer_tf.data.load_chunks import load_chunks
     from primer_tf.evaluation import Evaluator
-    from primer_tf.models import PrimerCausalLM
+    from primer_tf.models import PrimerCausalLM, PrimerCausalLMPreprocessor
 
-    length = PrimerCausalLM.from_preset(preset).preprocessor.sequence_length
-    model = PrimerCausalLM.from_preset(preset, max_sequence_length=factor * length)
-    tokenizer = model.preprocessor.tokenizer
-    chunks, text = load_chunks(data, "validation", tokenizer, factor * length)
-    return Evaluator(model, chunks, text, max(1, 16 // factor))(), factor * length
+    preprocessor = PrimerCausalLMPreprocessor.from_preset(preset)
+    trained = preprocessor.sequence_length
+    model = PrimerCausalLM.from_preset(preset, max_sequence_length=max(factors) * trained)
+    for factor in factors:
+        length = factor * trained
+        chunks, text = load_chunks(data, "validation", preprocessor.tokenizer, length)
+        yield length, Evaluator(model, chunks, text, max(1, 16 // factor))().bits_per_byte
 
 
 def draw(path, rows):
@@ -53,10 +55,8 @@ def main():
 
     rows = {}
     for preset in arguments.presets or trained_presets():
-        rows[preset] = {}
-        for factor in (1, 2) if arguments.smoke else (1, 2, 4, 8):
-            evaluation, length = evaluate(preset, arguments.data, factor)
-            rows[preset][length] = evaluation.bits_per_byte
+        factors = (1, 2) if arguments.smoke else (1, 2, 4, 8)
+        rows[preset] = dict(evaluate(preset, arguments.data, factors))
         bits = "  ".join(f"{length}: {value:.4f}" for length, value in rows[preset].items())
         print(f"{preset:<40} bits per byte at {bits}", flush=True)
     path = write_json(NAME, {"data": arguments.data, "rows": rows}, arguments.output)

@@ -41,7 +41,6 @@ RATES = (1e-3, 2e-3, 4e-3)
 def add_arguments(parser):
     """Adds the arguments of this benchmark."""
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--peers", action="store_true", help="train the peers, too")
 
 
 def train(folder, recipe, steps, seed):
@@ -169,10 +168,9 @@ def main():
     for what, budget in zip(("half", "all"), budgets, strict=True):
         found = of_recipe(name, what, max(2, round(budget * rate)))
         table.append(line(f"{name}, {what} of the seconds", found))
-    if arguments.peers:
-        for name in PEERS:
-            found = [run(f"{name}|all|{s}", learn, folder, name, budgets[1], s) for s in seeds]
-            table.append(line(f"{name}, all of the seconds", found))
+    for name in () if arguments.smoke else PEERS:
+        found = [run(f"{name}|all|{s}", learn, folder, name, budgets[1], s) for s in seeds]
+        table.append(line(f"{name}, all of the seconds", found))
     print("\n".join(table))
     draw(record, budgets, runs)
 

@@ -91,7 +91,9 @@ def learn(family, primer, seed, model, batch_size, length, steps, interval, docu
             inputs, targets, weights = batch
             causal_lm.train_on_batch(inputs, targets, weights)
             if step % interval == 0:
-                losses[step] = mean_loss(causal_lm, data["validation"].evaluation_batches(32))
+                losses[step] = keras_model.mean_loss(
+                    causal_lm, data["validation"].evaluation_batches(32)
+                )
                 print(
                     f"{family} {primer} seed {seed} step {step}: {losses[step]:.4f}",
                     file=sys.stderr,
@@ -99,14 +101,3 @@ def learn(family, primer, seed, model, batch_size, length, steps, interval, docu
         return losses
 
     return run
-
-
-def mean_loss(causal_lm, batches):
-    """Returns the nats per token of batches."""
-    total = count = 0.0
-    for inputs, targets, weights in batches:
-        causal_lm.reset_metrics()
-        loss = causal_lm.test_on_batch(inputs, targets, weights, return_dict=True)["loss"]
-        total += float(loss) * weights.size  # Keras divides by the number of all positions
-        count += float(weights.sum())
-    return total / count

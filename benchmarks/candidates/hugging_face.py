@@ -83,7 +83,7 @@ def learn(seconds, seed, rate, batches, bfloat16=False):
             network.load_state_dict(start)
             optimizer.load_state_dict(fresh)
 
-        return learning.learn(text, seconds, learning.Schedule(rate), step, nats, reset)
+        return learning.learn(text, seconds, rate, step, nats, reset)
 
     return run
 

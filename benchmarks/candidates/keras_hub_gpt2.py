@@ -33,7 +33,6 @@ def learn(seconds, seed, rate, batches):
         text = np.load(batches)
         keras.utils.set_random_seed(seed)
         causal_lm = build(learning.MODEL, text["inputs"].shape[-1])
-        schedule = learning.Schedule(rate)
         optimizer = keras.optimizers.AdamW(
             rate, beta_2=0.95, weight_decay=learning.WEIGHT_DECAY, global_clipnorm=1.0
         )
@@ -48,9 +47,8 @@ def learn(seconds, seed, rate, batches):
             causal_lm.train_on_batch(inputs(ids), targets)
 
         def nats(ids, targets, weights):
-            logits = causal_lm.predict_on_batch(inputs(ids))
-            each = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-            return float((keras.ops.convert_to_numpy(each) * weights).sum())
+            batch = (inputs(ids), targets, weights)
+            return weights.sum() * keras_model.mean_loss(causal_lm, [batch])
 
         start = causal_lm.get_weights()
 
@@ -60,7 +58,7 @@ def learn(seconds, seed, rate, batches):
                 if variable is not optimizer._learning_rate:
                     variable.assign(keras.ops.zeros_like(variable))
 
-        return learning.learn(text, seconds, schedule, step, nats, reset)
+        return learning.learn(text, seconds, rate, step, nats, reset)
 
     return run
 

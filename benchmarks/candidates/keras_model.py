@@ -55,3 +55,14 @@ def evaluate(causal_lm, vocabulary_size, batch_size, contexts, requests):
     pairs = scoring_requests.make(vocabulary_size, contexts, **requests)
     score = LogLikelihood(causal_lm, batch_size)
     return lambda: scoring_requests.total(score(pairs))
+
+
+def mean_loss(causal_lm, batches):
+    """Returns the nats per token of batches."""
+    total = count = 0.0
+    for inputs, targets, weights in batches:
+        causal_lm.reset_metrics()
+        loss = causal_lm.test_on_batch(inputs, targets, weights, return_dict=True)["loss"]
+        total += float(loss) * weights.size  # Keras divides by the number of all positions
+        count += float(weights.sum())
+    return total / count

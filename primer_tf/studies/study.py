@@ -20,7 +20,10 @@ from primer_tf.types import Config, StrPath
 KINDS = ("compare", "ablate", "scale")
 UNITS = ("steps", "flops", "seconds")
 # Fields of `RunConfig` that a study decides for each run.
-OWN_FIELDS = {"preset", "architecture", "steps", "seed", "vocabulary", "learning_rate_scale"}
+OWN_FIELDS = {
+    *("preset", "architecture", "first_step", "steps", "seed", "vocabulary"),
+    "learning_rate_scale",
+}
 LEAST_STEPS = 2
 
 

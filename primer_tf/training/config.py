@@ -79,11 +79,13 @@ def option(help: str, default: Any = MISSING, constraint: Constraint | None = No
 class RunConfig:
     """What defines a training run; kept as `run.json` in its folder.
 
-    Each field but `architecture` is an option of `primer train`, whose help explains it.
+    Each field but the two below is an option of `primer train`, whose help explains it.
 
     Args:
         architecture: The arguments of the `PrimerBackbone` if gin files describe it, in which case
             `preset` only names it. Defaults to `None`.
+        first_step: Number of updates that the optimizer has done before the run, which goes on from
+            a preset. Defaults to 0.
 
     Raises:
         UserError: A value has the wrong type or is out of range.
@@ -95,6 +97,7 @@ class RunConfig:
         "tfds:NAME; or lm:DATA, cut into chunks as T5 cuts it; or a folder of primer prepare"
     )
     architecture: Config | None = None
+    first_step: int = dataclasses.field(default=0, metadata={"constraint": COUNT_OR_ZERO})
     validation_data: str | None = option("as --data; by default held out from it", None)
     vocabulary: str | None = option("SentencePiece model; by default one is trained", None)
     vocabulary_size: int = option("pieces of a trained vocabulary", 8000, COUNT)

@@ -10,21 +10,20 @@ from primer_tf.training.config import RunConfig
 
 
 def optimizer_of_run(
-    config: RunConfig, weights: Sequence[keras.Variable], first_step: int = 0
+    config: RunConfig, weights: Sequence[keras.Variable]
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a run.
 
     Args:
         config: What defines the run.
         weights: The weights that will be trained.
-        first_step: Number of updates that the optimizer has done before the run. Defaults to 0.
 
     Raises:
         UserError: The parts of the schedule do not fit the steps of the run.
     """
     return make_optimizer(
         config.optimizer,
-        schedule_of_run(config, first_step),
+        schedule_of_run(config),
         weights,
         config.weight_decay,
         config.global_clipnorm,
@@ -33,9 +32,7 @@ def optimizer_of_run(
     )
 
 
-def schedule_of_run(
-    config: RunConfig, first_step: int = 0
-) -> keras.optimizers.schedules.LearningRateSchedule:
+def schedule_of_run(config: RunConfig) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns the learning rates of a run, by updates; see `optimizer_of_run`."""
     rate = config.learning_rate
     # The others come to zero of themselves.
@@ -48,5 +45,5 @@ def schedule_of_run(
         config.linear_decay_fraction if may_decay else None,
         config.learning_rate_scale,
         config.ramp_up_steps,
-        first_step,
+        config.first_step,
     )

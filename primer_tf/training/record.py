@@ -16,8 +16,6 @@ from primer_tf.types import StrPath
 
 FILE = "run.json"
 VOCABULARY = "vocabulary.model"
-# The updates that the optimizer had done before the run, which goes on from a preset.
-FIRST_STEP = "first_step"
 # The folders of its presets: the last one, and the one with the lowest validation loss.
 LAST = "preset"
 BEST = "best"

@@ -52,11 +52,10 @@ from primer_tf.training.optimizer_of_run import optimizer_of_run, schedule_of_ru
 from primer_tf.training.pending_signal import PendingSignal
 from primer_tf.training.record import (
     BEST,
-    FIRST_STEP,
     LAST,
     VOCABULARY,
     check_folder,
-    read_record,
+    read_config,
     write_record,
 )
 from primer_tf.training.record import FILE as RECORD
@@ -115,6 +114,7 @@ def train(
     if config.architecture is None:
         check_preset(config.preset)
     check_source(config.data, config.validation_data)
+    config = dataclasses.replace(config, first_step=_first_step(config, output, resume))
     hosts.check_equal(**dataclasses.asdict(config), output=str(output), resume=resume)
     if not hosts.is_first:
         return _train(config, output, resume, lambda line: None, hosts)
@@ -138,8 +138,7 @@ def _train(
     chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
     validation, text = load_chunks(config.data, "validation", *data)
-    first_step = _first_step(config, output, resume)
-    _write_record(config, first_step, output, proto, chunks.sha256, resume, hosts)
+    _write_record(config, output, proto, chunks.sha256, resume, hosts)
 
     # The same weights without a preprocessor: what is trained on are tokens, not strings.
     trained = PrimerCausalLM(model.backbone)
@@ -147,7 +146,7 @@ def _train(
     part, parts = part_of_batch()
     trainer = Trainer(
         trained,
-        optimizer=optimizer_of_run(config, trained.trainable_variables, first_step),
+        optimizer=optimizer_of_run(config, trained.trainable_variables),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
         batches=lambda start: chunks.training_batches(
             config.batch_size, config.seed, start, part, parts
@@ -267,7 +266,7 @@ def _vocabulary(config: RunConfig, output: Path, resume: bool) -> bytes:
 def _first_step(config: RunConfig, output: Path, resume: bool) -> int:
     """Returns the number of updates that the optimizer has done before the run."""
     if resume:
-        return read_record(output).get(FIRST_STEP, 0)
+        return read_config(output).first_step
     if config.optimizer != "adafactor" or config.architecture is not None:
         return 0
     step, _ = read_training_state(config.preset) or (0, {})
@@ -275,21 +274,14 @@ def _first_step(config: RunConfig, output: Path, resume: bool) -> int:
 
 
 def _write_record(
-    config: RunConfig,
-    first_step: int,
-    output: Path,
-    proto: bytes,
-    tokens_sha256: str,
-    resume: bool,
-    hosts: Hosts,
+    config: RunConfig, output: Path, proto: bytes, tokens_sha256: str, resume: bool, hosts: Hosts
 ) -> None:
     """Writes what the run was started with, once all hosts have the same text and vocabulary."""
     hosts.check_equal(vocabulary=hashlib.sha256(proto).hexdigest(), tokens=tokens_sha256)
     if hosts.is_first:
         if not resume:
             atomic_write(output / VOCABULARY, proto)
-        settings = {**dataclasses.asdict(config), FIRST_STEP: first_step}
-        defaults = {**RunConfig.defaults(), FIRST_STEP: 0}
+        settings, defaults = dataclasses.asdict(config), RunConfig.defaults()
         write_record(settings, defaults, output, proto, tokens_sha256, resume)
     hosts.check_equal()
     if not hosts.is_first and not (output / RECORD).exists():

@@ -14,7 +14,8 @@ from primer_tf.training.config import RunConfig, config_field
 
 # Fields whose default is one of several names.
 NAMES = ("dtype", "optimizer", "schedule")
-OPTIONS = [field for field in dataclasses.fields(RunConfig) if field.name != "architecture"]
+NO_OPTIONS = ("architecture", "first_step")
+OPTIONS = [field for field in dataclasses.fields(RunConfig) if field.name not in NO_OPTIONS]
 
 
 @pytest.fixture
