@@ -232,16 +232,12 @@ def _json_lines(path: Path) -> Iterator[str]:
     with _opened(path) as file:
         # Not `splitlines`: JSON strings may contain Unicode's other line separators.
         for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield _json_line(line, f"{path}, line {number},")
-
-
-def _json_line(line: str, where: str) -> str:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    return _document(value, where)
+            if not line.isspace():
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    value = None
+                yield _document(value, path, "line", number)
 
 
 def _json_documents(path: Path) -> Iterator[str]:
@@ -254,15 +250,18 @@ def _json_documents(path: Path) -> Iterator[str]:
         yield from _json_lines(path)
         return
     if not isinstance(value, list):
-        yield _document(value, str(path))
+        yield _document(value, path)
         return
     for number, entry in enumerate(value, start=1):
-        yield _document(entry, f"{path}, entry {number},")
+        yield _document(entry, path, "entry", number)
 
 
-def _document(value: object, where: str) -> str:
-    """Returns the text of a parsed JSON object; error messages start with `where`."""
+def _document(value: object, path: Path, place: str = "", number: int = 0) -> str:
+    """Returns the text of a parsed JSON object; error messages say where it is."""
     text = value.get("text") if isinstance(value, dict) else None
+    if isinstance(text, str) and text.isascii():
+        return text  # Nearly all of the time goes here, so it is short.
+    where = f"{path}, {place} {number}," if place else str(path)
     if not isinstance(text, str):
         raise UserError(f"{where} is not a JSON object with a string as 'text'.")
     try:

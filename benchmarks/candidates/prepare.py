@@ -27,7 +27,7 @@ def write_corpus(path, megabytes):
             document += 1
 
 
-def prepare(megabytes, vocabulary_size=8000, workers=None):
+def prepare(megabytes, vocabulary_size=8000, workers=None, threads=1):
     """Tokenizes a corpus on disk; with no `workers`, by SentencePiece alone and to no file."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
@@ -45,4 +45,10 @@ def prepare(megabytes, vocabulary_size=8000, workers=None):
         return run
     encode = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary)).encode
     documents = list(TextSource(str(corpus)).documents("all"))
-    return lambda: sum(len(encode(document)) for document in documents) and None
+    many = [documents[start : start + 1000] for start in range(0, len(documents), 1000)]
+
+    def alone():
+        for part in many:
+            encode(part, num_threads=threads, return_type="numpy")
+
+    return alone

@@ -97,11 +97,12 @@ class CompiledFunctions(CausalLMMixin):
         """Does nothing: Keras would advise to call `compile`, which is not necessary here."""
 
 
-def describe(model: keras.Model) -> tuple:
+def describe(model: Any) -> tuple:
     """Returns what a model's compiled functions depend on, except the values of its weights.
 
     Args:
-        model: A `keras.Model`.
+        model: A `keras_hub.models.CausalLM`. Its preprocessor runs outside, and makes a layer when it
+            is first used.
 
     Returns:
         A tuple that changes when a function must be compiled again.
@@ -109,7 +110,7 @@ def describe(model: keras.Model) -> tuple:
     weights = ((id(w), w.path, w.trainable) for w in model.weights)
     layers = (
         (layer.dtype_policy.name, layer.trainable, getattr(layer, "lora_enabled", False))
-        for layer in flatten_layers(model)
+        for layer in flatten_layers(model.backbone)
     )
     return (*weights, *layers)
 

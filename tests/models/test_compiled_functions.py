@@ -10,6 +10,7 @@ from primer_tf.data.text_length import TextLength
 from primer_tf.evaluation.evaluator import Evaluator
 from primer_tf.layers.xla import compiled_by_xla
 from primer_tf.losses import NextTokenLoss
+from primer_tf.models import PrimerCausalLM
 from primer_tf.optimizers import RsqrtSchedule, T5Adafactor
 from primer_tf.samplers import GreedySampler
 from tests.models.small_models import make_model
@@ -162,6 +163,17 @@ def test_nothing_is_traced_again_without_a_change():
     outputs(model)
     assert all(getattr(model, n) is f for n, f in zip(names, functions, strict=True))
     assert model.generate_function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")
+def test_nothing_is_traced_again_for_the_preprocessor(small_preset):
+    """It makes a layer at its first text."""
+    model = PrimerCausalLM.from_preset(str(small_preset))
+    model.compile(sampler="greedy", jit_compile=False)
+    model.generate("In the", max_length=12)
+    function = model.generate_function
+    model.generate("In the", max_length=12)
+    assert model.generate_function is function
 
 
 @pytest.mark.parametrize("compile_first", [True, False])
