@@ -73,9 +73,9 @@ parity: $(VENV)/.test ## Compare the engines on every published gin file
 # What is not yet spent of the budgets is searched; a run that was cut short goes on. Compiling a
 # program takes as long as training it here, so more hurdles would save little and train few to the end.
 SEARCH = results/search
-SEARCH_OPTIONS = --data demo --num_layers 1 --steps 200 --population 40 --tournament 8 --hurdles 2 \
+SEARCH_OPTIONS = --data demo --num_layers 1 --steps 200 --population 40 --tournament 8 --hurdles 2 --max_seconds 600 \
   --operations add,multiply,square,max,sigmoid,tanh,scale,shift,conv_1x1,depthwise_conv_3x1,depthwise_conv_7x1
-SEARCH_BUDGET = 200
+SEARCH_BUDGET = 150
 search-study: $(VENV)/.test ## Search on the demo text, and at random with the same budget: 2 to 4 hours of 2 cores
 	for algorithm in evolution random; do \
 	  test -f $(SEARCH)/search.json && options=--resume || options="$(SEARCH_OPTIONS)"; \

@@ -9,6 +9,22 @@ CANDIDATES = [
     ("draft that is always wrong", "counting", {"draft": "wrong"}),
 ]
 
+# In an export there are drafts from n-grams only.
+EXPORTS = {
+    "export": [
+        ("no draft", "counting", {"exported": True}),
+        ("draft from n-grams", "counting", {"exported": True, "draft": "ngram"}),
+    ],
+    "export with XLA": [
+        ("no draft", "counting", {"exported": True, "jit_compile": True}),
+        (
+            "draft from n-grams",
+            "counting",
+            {"exported": True, "jit_compile": True, "draft": "ngram"},
+        ),
+    ],
+}
+
 arguments = options(__doc__)
 facts = machine(arguments.smoke)
 prompt, new = (12, 8) if arguments.smoke else (64, 128)
@@ -18,17 +34,18 @@ for batch_size in (1,) if arguments.smoke else (1, 8):
     for title, cycle in {"repeats itself": 5, "does not repeat itself": prompt + new + 60}.items():
         if arguments.smoke and cycle > 5:
             continue
-        tables[f"batch {batch_size}, text that {title}"] = measure(
-            "generate",
-            CANDIDATES[:2] if arguments.smoke else CANDIDATES,
-            {
-                "model": SMOKE if arguments.smoke else SMALL,
-                "batch_size": batch_size,
-                "prompt": prompt,
-                "new": new,
-                "cycle": cycle,
-            },
-            arguments.rounds,
-            batch_size * new,
-        )
+        for engine, candidates in {"Keras": CANDIDATES, **EXPORTS}.items():
+            tables[f"{engine}, batch {batch_size}, text that {title}"] = measure(
+                "generate",
+                candidates[:2] if arguments.smoke else candidates,
+                {
+                    "model": SMOKE if arguments.smoke else SMALL,
+                    "batch_size": batch_size,
+                    "prompt": prompt,
+                    "new": new,
+                    "cycle": cycle,
+                },
+                arguments.rounds,
+                batch_size * new,
+            )
 report("speculative", facts, tables, arguments.output)

@@ -1,54 +1,19 @@
 """The decoding loop, in the graph."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from primer_tf.export.sampling import SamplingSettings, choose_tokens, random_numbers
+from primer_tf.export.decoding_pass import Decoded, DecodingPass, Progress, Rows
+from primer_tf.export.sampling import SamplingSettings, random_numbers
 from primer_tf.models import PrimerCausalLM
+from primer_tf.models.speculative_decoding import FIRST_CREDIT, Draft, write_tokens
 from primer_tf.types import Cache, Tensor
 
 # The sizes that XLA compiles for: powers of two, and for caches also what lies halfway.
 BATCH_SIZES = [2**i for i in range(31)]
 CACHE_LENGTHS = [length for i in range(6, 30) for length in (2**i, 2**i + 2 ** (i - 1))]
-
-
-class Rows(NamedTuple):
-    """The state of a batch between two calls of the decoder.
-
-    Attributes:
-        token_ids: `[B]`, the last token of each row, which is not in the cache yet.
-        positions: `[B]`, the position of that token.
-        is_done: `[B]` booleans, true where the end token came or there is no room for more.
-        seen: `[B, V]` booleans, true at tokens of the row's text.
-        cache: The model's cache.
-    """
-
-    token_ids: Tensor
-    positions: Tensor
-    is_done: Tensor
-    seen: Tensor
-    cache: Cache
-
-
-class Decoded(NamedTuple):
-    """The tokens that a call of the decoder chose.
-
-    Attributes:
-        token_ids: `[B, N]`, the pad token after a row's end.
-        is_new: `[B, N]` booleans, false after a row's end.
-        log_probabilities: `[B, N]`, of the tokens by the model itself: before penalty, temperature
-            and filters. Zero after a row's end.
-        alternative_ids: `[B, N, A]`, the most probable tokens.
-        alternative_log_probabilities: `[B, N, A]`.
-    """
-
-    token_ids: Tensor
-    is_new: Tensor
-    log_probabilities: Tensor
-    alternative_ids: Tensor
-    alternative_log_probabilities: Tensor
 
 
 class Decoder:
@@ -57,12 +22,16 @@ class Decoder:
     XLA compiles its loop for each number of rows and each length of the cache. So that these are
     few, `start` rounds the length up, and its caller the number of rows.
 
+    With a draft, one pass of the model checks several tokens; see `SpeculativeDecoding`. A row's
+    random numbers belong to positions, so even tokens that are drawn are the same without one.
+
     Args:
         model: A `PrimerCausalLM`.
         max_length: The number of positions of the longest text.
         end_token_id: The token that ends a row.
         pad_token_id: The token that follows the end.
         jit_compile: Whether XLA compiles the loop. Defaults to `False`.
+        draft: A `Draft` without a state. Optional.
     """
 
     def __init__(
@@ -72,6 +41,7 @@ class Decoder:
         end_token_id: int,
         pad_token_id: int,
         jit_compile: bool = False,
+        draft: Draft | None = None,
     ) -> None:
         self._model = model
         self._max_length = max_length
@@ -80,8 +50,11 @@ class Decoder:
         self._end_token_id = end_token_id
         self.pad_token_id = pad_token_id
         self.jit_compile = jit_compile
-        # Between two looks for stop strings. A call of a compiled loop copies the cache.
-        self.steps_before_stop = 8 if jit_compile else 1
+        self.draft = draft
+        self._pass = DecodingPass(model, max_length, end_token_id, draft)
+        # Between two looks for stop strings. A call of a compiled loop copies the cache, and a
+        # draft is of several tokens.
+        self.steps_before_stop = 8 if jit_compile or draft else 1
         # A request must not wait until they are made.
         weights = tf.function(model.decoding_weights, jit_compile=jit_compile, autograph=False)()
         self.variables = [
@@ -153,7 +126,7 @@ class Decoder:
         token_ids, seen = self._prompts(token_ids, lengths, ends)
         if not self.jit_compile:
             cache = self._model.prefill(token_ids, lengths, tf.reduce_max(ends) - 1)[1]
-            rows = _after_prompts(token_ids, lengths, is_done, seen, cache)
+            rows = self._after_prompts(token_ids, lengths, is_done, seen, cache)
             return rows, self._nothing(tf.shape(lengths)[0], 0, 0)
         rows, decoded = self._compiled_start(
             token_ids, lengths, is_done, seen, steps, ends, settings, numbers
@@ -196,6 +169,39 @@ class Decoder:
         index = tf.stack([where[:, 0], ids], axis=1)
         shape = [tf.shape(token_ids)[0], self._model.backbone.vocabulary_size]
         return tf.scatter_nd(index, tf.ones_like(ids, tf.int32), tf.cast(shape, tf.int64)) > 0
+
+    def rows(
+        self,
+        token_ids: Tensor,
+        positions: Tensor,
+        is_done: Tensor,
+        text_ids: Tensor,
+        cache: Cache,
+        credit: Tensor | float = FIRST_CREDIT,
+    ) -> Rows:
+        """Returns the state of a client's rows.
+
+        Args:
+            token_ids: `[B]` integers, the last token of each row, which is not in the cache yet.
+            positions: `[B]` integers, the position of that token.
+            is_done: `[B]` booleans, true at rows that get no tokens.
+            text_ids: `[B, T]` integers, tokens of each row's text, for the repetition penalty.
+                Drafts are made from the whole text, in its order. -1 stands for none.
+            cache: The cache.
+            credit: See `Rows`. Defaults to that of a new text.
+        """
+        texts = self._texts(tf.maximum(text_ids, 0))
+        if self.draft is not None:
+            texts = write_tokens(texts, token_ids[:, None], positions, positions + 1)
+        credit = tf.convert_to_tensor(credit, tf.float32)
+        seen = self.seen(text_ids)
+        return Rows(token_ids, positions, is_done, seen, texts, credit, cache)
+
+    def _texts(self, token_ids: Tensor) -> Tensor:
+        """Returns the texts from which drafts are made, with room for what follows."""
+        length = self._max_length if self.draft is not None else 0
+        texts = token_ids[:, :length]
+        return tf.reshape(self._padded(texts, tf.constant(length)), [-1, length])
 
     def random_numbers(self, seeds: Tensor) -> Tensor:
         """Returns the random numbers of rows, one for each position; see `sampling`."""
@@ -241,7 +247,7 @@ class Decoder:
         *arguments: Any,
     ) -> tuple[Rows, Decoded]:
         cache = self._prefill(token_ids, tf.reduce_max(lengths))[1]
-        return self._run(_after_prompts(token_ids, lengths, is_done, seen, cache), *arguments)
+        return self._run(self._after_prompts(token_ids, lengths, is_done, seen, cache), *arguments)
 
     def _nothing(self, batch_size: Tensor, columns: Tensor | int, num_alternatives: int) -> Decoded:
         shape = tf.stack([batch_size, columns])
@@ -264,45 +270,46 @@ class Decoder:
         num_alternatives: int = 0,
     ) -> tuple[Rows, Decoded]:
         """Returns the state after the call, and at least `steps` columns of tokens."""
-        model, weights = self._model, self._decoding_weights()
         # XLA must know the number of columns.
         columns = self._max_length if self.jit_compile else steps
-        batch_size = tf.shape(rows.token_ids)[0]
-        decoded = self._nothing(batch_size, columns, num_alternatives)
+        decoded = self._nothing(tf.shape(rows.token_ids)[0], columns, num_alternatives)
+        weights = self._decoding_weights()
 
-        def more(step: Tensor, rows: Rows, decoded: Decoded) -> Tensor:
-            return (step < steps) & ~tf.reduce_all(rows.is_done)
+        def run(width: int) -> Callable[..., list[Progress]]:
+            def body(progress: Progress) -> list[Progress]:
+                return [self._pass(progress, width, steps, ends, settings, numbers, weights)]
 
-        def body(step: Tensor, rows: Rows, decoded: Decoded) -> tuple[Tensor, Rows, Decoded]:
-            logits, cache = model.decode_step(rows.token_ids, rows.positions, rows.cache, weights)
-            logits = tf.cast(logits, tf.float32)
-            positions = rows.positions + 1
-            number = tf.gather(numbers, tf.minimum(positions, self._max_length - 1), batch_dims=1)
-            chosen = choose_tokens(logits, settings, rows.seen, number)
-            log_normalizer = tf.reduce_logsumexp(logits, axis=-1)
-            log_probability = tf.gather(logits, chosen, batch_dims=1) - log_normalizer
-            top = tf.math.top_k(logits, num_alternatives)
-            choice = Decoded(
-                tf.where(rows.is_done, self.pad_token_id, chosen),
-                ~rows.is_done,
-                tf.where(rows.is_done, 0.0, log_probability),
-                top.indices,
-                top.values - log_normalizer[:, None],
-            )
-            is_done = rows.is_done | (chosen == self._end_token_id) | (positions + 1 >= ends)
-            index = tf.stack([tf.range(batch_size), chosen], axis=1)
-            rows = Rows(
-                choice.token_ids,
-                # A row that is done stays where it is, within the cache.
-                tf.where(is_done, rows.positions, positions),
-                is_done,
-                tf.tensor_scatter_nd_update(rows.seen, index, tf.ones_like(is_done)),
-                cache,
-            )
-            return step + 1, rows, Decoded(*map(_put, decoded, choice, [step] * len(choice)))
+            return body
 
-        _, rows, decoded = tf.while_loop(more, body, (tf.constant(0), rows, decoded))
-        return rows, decoded
+        def more(progress: Progress) -> Tensor:
+            return tf.reduce_any(progress.is_growing(steps))
+
+        progress = self._pass.begin(rows, decoded)
+        if self.draft is None:
+            (progress,) = tf.while_loop(more, run(1), [progress])
+            return progress.rows, progress.decoded
+
+        def may_draft(progress: Progress) -> Tensor:
+            return progress.has_draft & (progress.rows.credit > 0)
+
+        # Loops update the cache in place. XLA would copy it for a condition within one loop.
+        def both(progress: Progress) -> list[Progress]:
+            single = tf.while_loop(lambda p: more(p) & ~may_draft(p), run(1), [progress])
+            return tf.while_loop(lambda p: more(p) & may_draft(p), run(self._pass.width), single)
+
+        (progress,) = tf.while_loop(more, both, [progress])
+        return progress.rows, progress.decoded
+
+    def _after_prompts(
+        self, token_ids: Tensor, lengths: Tensor, is_done: Tensor, seen: Tensor, cache: Cache
+    ) -> Rows:
+        """Returns the state after prompts.
+
+        The last token of each runs again, as one of a single position: the cache is by position.
+        """
+        last = tf.gather(token_ids, lengths - 1, batch_dims=1)
+        texts, credit = self._texts(token_ids), tf.constant(FIRST_CREDIT)
+        return Rows(last, lengths - 1, is_done, seen, texts, credit, cache)
 
     def _decoding_weights(self) -> Any:
         variables = iter(self.variables)
@@ -310,17 +317,6 @@ class Decoder:
             lambda exists: tf.convert_to_tensor(next(variables)) if exists else None,
             self._structure,
         )
-
-
-def _after_prompts(
-    token_ids: Tensor, lengths: Tensor, is_done: Tensor, seen: Tensor, cache: Cache
-) -> Rows:
-    """Returns the state after prompts.
-
-    The last token of each runs again, as one of a single position: the cache is by position.
-    """
-    last = tf.gather(token_ids, lengths - 1, batch_dims=1)
-    return Rows(last, lengths - 1, is_done, seen, cache)
 
 
 def round_up(x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -331,11 +327,3 @@ def round_up(x: Tensor, sizes: Sequence[int]) -> Tensor:
         sizes: The sizes, in rising order.
     """
     return tf.constant(sizes)[tf.searchsorted(tf.constant(sizes), x[None])[0]]
-
-
-def _put(buffer: Tensor, value: Tensor, step: Tensor) -> Tensor:
-    """Returns `[B, N, ...]` with `[B, ...]` at a step."""
-    is_here = tf.range(tf.shape(buffer)[1]) == step
-    for _ in range(value.shape.rank - 1):
-        is_here = is_here[:, None]
-    return tf.where(is_here, value[:, None], buffer)

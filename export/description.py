@@ -30,6 +30,7 @@ al. 2021), exported by primer_tf {version} with TensorFlow {tensorflow}.
 | longest text | {max_length} tokens of prompt and completion |
 | weights | {weights} |
 | decoding loop | {loop} |
+| drafts from | {draft} |
 | sampler of `serving_default` | {sampler} |
 
 ## Signatures
@@ -61,6 +62,7 @@ def write_description(
     defaults: Defaults,
     signatures: dict[str, tuple[Any, list[Any]]],
     jit_compile: bool,
+    draft: str | None,
 ) -> None:
     """Writes the vocabulary, the description of the model and the model card.
 
@@ -71,6 +73,7 @@ def write_description(
         defaults: The settings of requests that give none.
         signatures: The functions and the specs of their inputs by the names of the signatures.
         jit_compile: Whether XLA compiles the decoding loop.
+        draft: From what tokens are guessed, or `None`.
     """
     assert model.preprocessor is not None  # `export_saved_model` checks it
     tokenizer, backbone = model.preprocessor.tokenizer, model.backbone
@@ -101,6 +104,7 @@ def write_description(
         "dtype": model.dtype_policy.name,
         "quantization": model.quantization_mode,
         "jit_compile": jit_compile,
+        "draft": draft,
         "sampler": settings,
         "defaults": defaults._asdict(),
     }
@@ -120,6 +124,7 @@ def write_description(
         loop="compiled by XLA; TensorFlow Serving needs `--xla_cpu_compilation_enabled`"
         if jit_compile
         else "not compiled by XLA",
+        draft="none" if draft is None else "the text itself",
         sampler=", ".join(f"{key} {value}" for key, value in settings.items()),
         signatures=_table(signatures, defaults),
         gin=gin,

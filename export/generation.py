@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from primer_tf.export.decoding import BATCH_SIZES, Decoded, Decoder, Rows, round_up
+from primer_tf.export.decoding import BATCH_SIZES, Decoder, round_up
+from primer_tf.export.decoding_pass import Decoded, Rows
 from primer_tf.export.sampling import SamplingSettings
 from primer_tf.export.stop_strings import find_first
 from primer_tf.types import Tensor

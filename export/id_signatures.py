@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from primer_tf.export.cache_tensors import CacheTensors
 from primer_tf.export.checks import after, check, check_not_empty, check_rows
-from primer_tf.export.decoding import Decoder, Rows
+from primer_tf.export.decoding import Decoder
 from primer_tf.export.generation import Completions, complete
 from primer_tf.export.request_settings import (
     Defaults,
@@ -68,10 +68,13 @@ class IdSignatures:
         sampling = [spec for spec in self._defaults.specs() if spec.name != "max_new_tokens"]
         seen = tf.TensorSpec([None, None], tf.int32, "seen_ids")
         step = _by_name(last) | self._cache.specs()
+        decode = [*scalars, *sampling, seen]
+        if self._decoder.draft is not None:
+            decode.append(tf.TensorSpec([], tf.float32, "draft_credit"))
         return {
             "prefill": (self.prefill, [IDS, LENGTHS, tf.TensorSpec([], tf.int32, "cache_length")]),
             "decode_step": (self.decode_step, [step]),
-            "decode": (self.decode, [step | _by_name([*scalars, *sampling, seen])]),
+            "decode": (self.decode, [step | _by_name(decode)]),
             "score_prompt": (self.score_prompt, [IDS, LENGTHS]),
         }
 
@@ -187,7 +190,8 @@ class IdSignatures:
         ]
         seen_ids, count = after(checks, seen_ids, count)
         is_done = positions + 1 >= self._max_length
-        rows = Rows(token_ids, positions, is_done, self._decoder.seen(seen_ids), cache)
+        credit = inputs.get("draft_credit", 0.0)
+        rows = self._decoder.rows(token_ids, positions, is_done, seen_ids, cache, credit)
         ends = tf.fill([batch_size], self._max_length)
         numbers = self._decoder.random_numbers(seeds)
         rows, decoded = tf.cond(
@@ -201,6 +205,7 @@ class IdSignatures:
             "alternative_ids": decoded.alternative_ids[:, :, :count],
             "alternative_log_probabilities": decoded.alternative_log_probabilities[:, :, :count],
             **self._cache.as_dict(rows.cache),
+            **({} if self._decoder.draft is None else {"draft_credit": rows.credit}),
         }
 
     def check_ids(self, token_ids: Tensor, lengths: Tensor, room: int = 1) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The choice of the next token, with settings and random numbers of each row's own."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -49,7 +50,7 @@ def random_numbers(seeds: Tensor, length: int) -> Tensor:
 
 
 def choose_tokens(
-    logits: Tensor, settings: SamplingSettings, seen: Tensor, numbers: Tensor
+    logits: Tensor, settings: SamplingSettings, seen: Callable[[], Tensor], numbers: Tensor
 ) -> Tensor:
     """Chooses a token for each row.
 
@@ -59,7 +60,7 @@ def choose_tokens(
     Args:
         logits: `[B, V]` float32.
         settings: The `SamplingSettings`.
-        seen: `[B, V]` booleans, true at tokens of the row's text.
+        seen: A function that returns `[B, V]` booleans, true at tokens of the row's text.
         numbers: `[B]`, random numbers from 0 to 1.
 
     Returns:
@@ -67,7 +68,7 @@ def choose_tokens(
     """
     penalty = settings.repetition_penalty
     logits = tf.cond(
-        tf.reduce_any(penalty != 1.0), lambda: penalize(logits, seen, penalty), lambda: logits
+        tf.reduce_any(penalty != 1.0), lambda: penalize(logits, seen(), penalty), lambda: logits
     )
     greedy = argmax(logits)
     is_greedy = settings.temperature == 0.0

@@ -17,7 +17,11 @@ BATCH_SIZES = (1, 2, 4, 8)
 
 
 def requests(
-    names: Iterable[str], prompt: str, prompt_ids: Sequence[int], cache: CacheTensors
+    names: Iterable[str],
+    prompt: str,
+    prompt_ids: Sequence[int],
+    cache: CacheTensors,
+    draft: str | None,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields requests for some signatures, each for several batch sizes, greedy and sampled.
 
@@ -26,12 +30,14 @@ def requests(
         prompt: A text that leaves room for a new token.
         prompt_ids: Its ids with the start token.
         cache: The `CacheTensors` of the model.
+        draft: From what tokens are guessed, or `None`.
 
     Yields:
         `(name, inputs)`: the name of a signature and the values of its inputs by name.
     """
     length = len(prompt_ids)
     sampling = {"top_k": [2], "top_p": [0.9], "repetition_penalty": [1.1], "seed": [0]}
+    credit = {} if draft is None else {"draft_credit": 1.0}
     for rows in BATCH_SIZES:
         of_ids = {"token_ids": [list(prompt_ids)] * rows, "lengths": [length] * rows}
         step = {
@@ -53,14 +59,18 @@ def requests(
                 "embed_ids": of_ids,
                 "prefill": {**of_ids, "cache_length": length},
                 "decode_step": step,
-                "decode": {**step, **choice, **alternatives},
+                "decode": {**step, **choice, **alternatives, **credit},
                 "score_prompt": of_ids,
             }
             yield from ((name, inputs[name]) for name in names)
 
 
 def write_warmup(
-    folder: Path, names: Iterable[str], model: PrimerCausalLM, max_length: int
+    folder: Path,
+    names: Iterable[str],
+    model: PrimerCausalLM,
+    max_length: int,
+    draft: str | None,
 ) -> None:
     """Writes requests as TensorFlow Serving reads them: a TFRecord of `PredictionLog`.
 
@@ -69,6 +79,7 @@ def write_warmup(
         names: The names of its signatures.
         model: A `PrimerCausalLM` with a preprocessor.
         max_length: Largest number of tokens of prompt and completion.
+        draft: From what tokens are guessed, or `None`.
     """
     assert model.preprocessor is not None  # `export_saved_model` checks it
     tokenizer = model.preprocessor.tokenizer
@@ -78,7 +89,7 @@ def write_warmup(
     text, ids = found
     ids = [tokenizer.start_token_id, *ids]
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
-        for name, inputs in requests(names, text, ids, CacheTensors(model)):
+        for name, inputs in requests(names, text, ids, CacheTensors(model), draft):
             writer.write(prediction_log(name, inputs))
 
 

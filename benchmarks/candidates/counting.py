@@ -4,10 +4,12 @@ After token `t` comes `t + 1`, and after the last token of a cycle the first. Wi
 text repeats itself, and with one longer than the text no token comes twice.
 """
 
+import tempfile
+
 import keras
 import numpy as np
 
-from benchmarks.candidates import keras_model, primer
+from benchmarks.candidates import export, keras_model, primer
 from primer_tf.models.ngram_draft import NGramDraft
 from primer_tf.models.speculative_decoding import SpeculativeDecoding
 
@@ -27,11 +29,22 @@ class WrongDraft(NGramDraft):
         return keras.ops.tile(last, (1, self.length)), state
 
 
-def generate(model, batch_size, prompt, new, cycle, draft=None, quantize=None):
-    """Decodes greedily, with a draft or without."""
+def generate(
+    model, batch_size, prompt, new, cycle, draft=None, quantize=None, exported=False, **kwargs
+):
+    """Decodes greedily, with a draft or without, in Keras or with an export."""
     causal_lm = build(model, cycle)
     if quantize:
         causal_lm.quantize(quantize)
+    columns = np.arange(prompt + new)[None]
+    ids = FIRST + (columns + 7 * np.arange(batch_size)[:, None]) % cycle
+    if exported:
+        with tempfile.TemporaryDirectory() as folder:
+            version = export.write_model(
+                folder, causal_lm, prompt + new, ids=True, draft=draft, **kwargs
+            )
+            run = export.generate_from(version, ids[:, :prompt], new)
+        return _checked(run, ids[:, prompt:].sum())
     if draft == "small":
         causal_lm.compile(sampler="greedy", draft=build(smaller(model), cycle))
     elif draft == "wrong":
@@ -39,13 +52,14 @@ def generate(model, batch_size, prompt, new, cycle, draft=None, quantize=None):
         causal_lm._speculative_decoding = SpeculativeDecoding(causal_lm, WrongDraft())
     else:
         causal_lm.compile(sampler="greedy", draft=draft)
-    columns = np.arange(prompt + new)[None]
-    ids = FIRST + (columns + 7 * np.arange(batch_size)[:, None]) % cycle
     run = keras_model.generate_from(causal_lm, ids, np.broadcast_to(columns < prompt, ids.shape))
+    return _checked(run, ids.sum())
 
+
+def _checked(run, expected):
     def checked():
         total = run()
-        if total != ids.sum():
+        if total != expected:
             raise AssertionError("the model does not count")
         return total
 

@@ -29,6 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="let XLA compile decoding (TensorFlow Serving: --xla_cpu_compilation_enabled)",
     )
+    parser.add_argument(
+        "--draft", help="ngram: guess tokens from the text itself, and check several at a time"
+    )
     parser.add_argument("--dtype", help=f"{', '.join(DTYPES)} (default: the preset's)")
     parser.add_argument("--quantize", help="int8, for weights of one byte (default: none)")
 
@@ -61,5 +64,6 @@ def run(arguments: Namespace) -> None:
         arguments.version,
         ids=arguments.ids,
         jit_compile=arguments.jit_compile,
+        draft=arguments.draft,
     )
     print(f"Wrote {folder}.")

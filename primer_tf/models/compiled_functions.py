@@ -101,8 +101,8 @@ def describe(model: Any) -> tuple:
     """Returns what a model's compiled functions depend on, except the values of its weights.
 
     Args:
-        model: A `keras_hub.models.CausalLM`. Its preprocessor runs outside, and makes a layer when it
-            is first used.
+        model: A `keras_hub.models.CausalLM`. Its preprocessor runs outside, and makes a layer when
+            it is first used.
 
     Returns:
         A tuple that changes when a function must be compiled again.

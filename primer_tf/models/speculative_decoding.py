@@ -117,8 +117,7 @@ class SpeculativeDecoding:
     def __init__(self, model: "PrimerCausalLM", draft: Draft) -> None:
         self.model = model
         self.draft = draft
-        is_quantized = model.backbone.token_embedding.quantization_mode is not None
-        self._pass_cost = QUANTIZED_PASS_COST if is_quantized else PASS_COST
+        self._pass_cost = pass_cost(model)
         models = [model, *draft.models]
         # What a loop of the sampler reads on JAX.
         self._variables = SimpleNamespace(
@@ -273,6 +272,12 @@ class SpeculativeDecoding:
             ops.minimum(credit, MOST_CREDIT),
             ops.any(has_draft),
         )
+
+
+def pass_cost(model: "PrimerCausalLM") -> float:
+    """Returns how many steps longer than one step of the model a check of a draft takes."""
+    is_quantized = model.backbone.token_embedding.quantization_mode is not None
+    return QUANTIZED_PASS_COST if is_quantized else PASS_COST
 
 
 def _is_growing(texts: Texts, end: int | Tensor) -> Tensor:

@@ -18,8 +18,11 @@ PARALLEL = 6
 
 
 @pytest.fixture(scope="module")
-def server(texts_folder):
-    with running([ModelConfig("primer", texts_folder.parent)], max_batch_size=3) as server:
+def server(model, texts_folder, tmp_path_factory):
+    drafts = tmp_path_factory.mktemp("drafts")
+    export_saved_model(model, drafts, draft="ngram")
+    models = [ModelConfig("primer", texts_folder.parent), ModelConfig("drafts", drafts)]
+    with running(models, max_batch_size=3) as server:
         yield server
 
 
@@ -87,7 +90,8 @@ def test_sampling_is_that_of_the_signature(server, client):
     )
 
 
-def test_clients_share_batches_without_notice(server, client):
+@pytest.mark.parametrize("name", ["primer", "drafts"])
+def test_clients_share_batches_without_notice(server, client, name):
     """More clients than rows, with texts of different lengths, come and go."""
     wanted = {}
     for i in range(PARALLEL):
@@ -102,7 +106,7 @@ def test_clients_share_batches_without_notice(server, client):
     found = {}
 
     def run(i):
-        found[i] = texts(server, **wanted[i][0])
+        found[i] = texts(server, model=name, **wanted[i][0])
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(PARALLEL)]
     for thread in threads:
@@ -210,7 +214,7 @@ def test_unknown_models_and_versions(server):
         server, prompt="In the"
     )
     names = [each["id"] for each in server.http.get("/v1/models").json()["data"]]
-    assert names == ["primer", "primer/versions/1"]
+    assert names == [f"{name}{end}" for name in ("drafts", "primer") for end in ("", "/versions/1")]
 
 
 def test_models_without_the_signatures(tmp_path):

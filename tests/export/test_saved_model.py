@@ -91,6 +91,8 @@ def test_version_numbers_and_errors(model, tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(UserError, match="2 exists already"):
         export_saved_model(model, tmp_path, version=2)
+    with pytest.raises(UserError, match="Unknown draft 'small'; an export takes ngram only"):
+        export_saved_model(model, tmp_path, draft="small")
     with pytest.raises(UserError, match="max_length 513 is not between 2 and the model's 512"):
         export_saved_model(model, tmp_path, max_length=513)
     assert export_saved_model(model, tmp_path, max_length=8, ids=True) == tmp_path / "3"
