@@ -30,8 +30,8 @@ def mirrored_strategy(mesh: MeshShape) -> "tf.distribute.MirroredStrategy":
         )
     if "worker" in os.environ.get("TF_CONFIG", ""):
         raise UserError(
-            "Keras 3's `fit` does not support TensorFlow's MultiWorkerMirroredStrategy, which "
-            "TF_CONFIG asks for; for several hosts set KERAS_BACKEND=jax and use --coordinator."
+            "TF_CONFIG asks for several workers, over which only `fit` trains, in the scope of a "
+            "MultiWorkerMirroredStrategy; here set KERAS_BACKEND=jax and use --coordinator."
         )
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and len(gpus) < mesh.devices:

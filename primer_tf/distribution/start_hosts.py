@@ -40,8 +40,8 @@ def start_hosts(coordinator: str, num_hosts: int | None = None, host: int | None
     """
     if keras.backend.backend() != "jax":
         raise UserError(
-            "Several hosts need Keras on JAX; set KERAS_BACKEND=jax. Keras 3's `fit` does not "
-            "support TensorFlow's MultiWorkerMirroredStrategy."
+            "Several hosts need Keras on JAX; set KERAS_BACKEND=jax. On TensorFlow only `fit` "
+            "trains on them, in the scope of a MultiWorkerMirroredStrategy."
         )
     import jax
 

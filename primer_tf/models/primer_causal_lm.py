@@ -34,6 +34,7 @@ from primer_tf.models.preset_files import (
 from primer_tf.models.primer_backbone import MODEL_KEYWORDS, PrimerBackbone
 from primer_tf.models.primer_causal_lm_preprocessor import PrimerCausalLMPreprocessor
 from primer_tf.models.saved_training import SavedTraining
+from primer_tf.models.several_workers import SeveralWorkers
 from primer_tf.models.whole_batches import only, repeat_last_prompt
 from primer_tf.samplers.greedy_sampler import GreedySampler, KerasHubGreedySampler
 from primer_tf.types import Config, StrPath, Tensor
@@ -56,7 +57,9 @@ def _preprocessor(preset: str, overrides: Config) -> PrimerCausalLMPreprocessor 
 
 
 @keras.saving.register_keras_serializable(package="primer_tf")
-class PrimerCausalLM(SavedTraining, CachedGeneration, CompiledFunctions, FusedLoss, CausalLM):
+class PrimerCausalLM(
+    SavedTraining, CachedGeneration, CompiledFunctions, SeveralWorkers, FusedLoss, CausalLM
+):
     """A `PrimerBackbone` with the embedding, transposed, as its head.
 
     Logits are the products with the embedding times `C ** -0.5`, as T5 scales a shared embedding

@@ -65,5 +65,5 @@ def test_other_axes(mesh):
 
 def test_several_workers(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
-    with pytest.raises(UserError, match="does not support .* KERAS_BACKEND=jax .* --coordinator"):
+    with pytest.raises(UserError, match="only `fit` trains.* KERAS_BACKEND=jax .* --coordinator"):
         make_distribution(MeshShape(2))

@@ -1,7 +1,7 @@
 """Trains on a mesh of the devices of one or several processes, and prints the losses as JSON.
 
 `python -m tests.distribution.train_on_hosts MESH [PORT HOST]` on JAX needs a number of devices in
-XLA_FLAGS. The mesh `none` is one device.
+XLA_FLAGS. The mesh `none` is one device, and `workers` are those that TF_CONFIG names.
 """
 
 import contextlib
@@ -65,7 +65,11 @@ def main():
         port, host = place
         start_hosts(f"127.0.0.1:{port}", 2, int(host))
     scope = contextlib.nullcontext()
-    if mesh != "none":
+    if mesh == "workers":
+        import tensorflow as tf
+
+        scope = tf.distribute.MultiWorkerMirroredStrategy().scope()
+    elif mesh != "none":
         scope = make_distribution(parse_mesh(mesh)).scope()
     with scope:
         print(json.dumps({each: losses(each) for each in ARCHITECTURES}))
