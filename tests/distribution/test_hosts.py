@@ -150,7 +150,7 @@ def test_one_line_about_a_lost_host(printed, expected):
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="the error of other backends")
 def test_another_backend():
-    with pytest.raises(UserError, match="set KERAS_BACKEND=jax. Keras 3's `fit` does not support"):
+    with pytest.raises(UserError, match="set KERAS_BACKEND=jax. On TensorFlow only `fit` trains"):
         start_hosts("10.0.0.1:1234", 2, 0)
 
 
