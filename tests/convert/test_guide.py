@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from primer_tf.cli import main
 from primer_tf.convert.mesh_checkpoint import MeshCheckpoint
@@ -20,6 +21,7 @@ def test_python():
     assert model.backbone.num_layers == 2 and model.backbone.shared_query_key
 
 
+@pytest.mark.slow  # `make newcomer`, which CI runs, does so too, but compares less.
 def test_commands(primer, vocabulary, text_file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(primer / "mesh", "m")

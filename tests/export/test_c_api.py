@@ -11,6 +11,8 @@ import tensorflow as tf
 from tests.export.conftest import PROMPTS
 from tests.export.test_saved_model import GREEDY
 
+pytestmark = pytest.mark.slow  # `make serve-check`, which CI runs, asks the same.
+
 SOURCE = Path(__file__).with_name("c_client.c")
 TF_FOLDER = Path(tf.sysconfig.get_lib())
 

@@ -20,7 +20,7 @@ PARALLEL = 6
 @pytest.fixture(scope="module")
 def server(model, texts_folder, tmp_path_factory):
     drafts = tmp_path_factory.mktemp("drafts")
-    export_saved_model(model, drafts, draft="ngram")
+    export_saved_model(model, drafts, draft="ngram", ids=True)
     models = [ModelConfig("primer", texts_folder.parent), ModelConfig("drafts", drafts)]
     with running(models, max_batch_size=3) as server:
         yield server
