@@ -81,7 +81,7 @@ search-study: $(VENV)/.test ## Search on the demo text, and at random with the s
 	  test -f $(SEARCH)/search.json && options=--resume || options="$(SEARCH_OPTIONS)"; \
 	  $(BIN)/primer search $$options --output $(SEARCH) --budget $(SEARCH_BUDGET) --algorithm $$algorithm || exit 1; \
 	done
-	$(BIN)/primer search retrain $(SEARCH) --top 10 --seeds 3
+	$(BIN)/primer search retrain $(SEARCH) --top 3 --seeds 3
 	$(BIN)/primer search show $(SEARCH)
 
 # Runs that were cut short go on.

@@ -91,8 +91,13 @@ def _counts(everyone: dict[str, list[Individual]]) -> str:
             statuses = [each.outcome.status for each in individuals]
             cells = "".join(f'<td class="number">{statuses.count(each)}' for each in STATUSES)
             spent = sum(each.outcome.spent for each in individuals)
-            rows.append(f'<tr><td>{name}{cells}<td class="number">{spent:.1f}')
-    return f"<table><tr><th>{head}<th>compute, in trainings of the start{''.join(rows)}</table>"
+            _, losses = best_so_far(individuals)
+            best = f"{losses[-1]:.4f}" if losses else ""
+            rows.append(
+                f'<tr><td>{name}{cells}<td class="number">{spent:.1f}<td class="number">{best}'
+            )
+    head += "<th>compute, in trainings of the start<th>best validation loss"
+    return f"<table><tr><th>{head}{''.join(rows)}</table>"
 
 
 def _fitness(everyone: dict[str, list[Individual]]) -> str:

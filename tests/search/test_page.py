@@ -58,6 +58,9 @@ def test_the_page(folder):
     assert text.count("<svg") == 3
     for words in ("insert &lt;square&gt;", "+0.2500", "depthwise_conv_3x1(c)", "3.5000", "random"):
         assert words in text, words
+    # The compute and the best loss of both searches.
+    for row in (("2.5", "3.5000"), ("0.5", "4.2000")):
+        assert "".join(f'<td class="number">{cell}' for cell in row) in text, row
     # It needs nothing else.
     assert not re.search(r'(src|href)="http', text) and "<script" not in text
     assert write_page(folder).read_text(encoding="utf-8") == text
