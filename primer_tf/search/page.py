@@ -22,7 +22,7 @@ COLOURS = {"evolution": "#1f6fb4", "random": "#c44e52"}
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
 th, td { text-align: left; padding: .2rem .8rem; border-bottom: 1px solid #ddd }
 td.number { text-align: right; font-variant-numeric: tabular-nums }
 pre { background: #f5f6f8; padding: 1rem; overflow-x: auto }
@@ -68,7 +68,8 @@ def write_page(directory: StrPath) -> Path:
     path = Path(directory) / FILE
     atomic_write(
         path,
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Architecture search</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>Architecture search</title>'
         f"<style>{STYLE}</style>{''.join(parts)}</html>\n",
     )
     return path

@@ -61,7 +61,11 @@ def test_nan_is_rejected():
 
 
 def check_pairs(count, programs, seed):
-    """Checks pairs of equal fingerprints by their outputs on inputs and weights of their own."""
+    """Checks pairs of equal fingerprints by their outputs on inputs and weights of their own.
+
+    Equal functions may overflow for different inputs: `exp(x - c) / exp(y - c)` does where
+    `exp(x) / exp(y)` does not.
+    """
     groups = defaultdict(list)
     known = {transformer(num_heads=2, expansion=2)}
     for _, program in random_programs(programs, seed):
@@ -76,7 +80,9 @@ def check_pairs(count, programs, seed):
     for group in groups.values():
         outputs = [random_outputs(program, seed=17) for program in group]
         for one, other in itertools.islice(itertools.combinations(outputs, 2), 200):
-            assert relative_difference(one, other) < 1e-6
+            finite = np.isfinite(one) & np.isfinite(other)
+            assert finite.mean() > 0.1
+            assert relative_difference(one[finite], other[finite]) < 1e-6
             pairs += 1
             if pairs == count:
                 return
