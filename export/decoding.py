@@ -177,7 +177,7 @@ class Decoder:
         is_done: Tensor,
         text_ids: Tensor,
         cache: Cache,
-        credit: Tensor | float = FIRST_CREDIT,
+        credit: Tensor | float,
     ) -> Rows:
         """Returns the state of a client's rows.
 
@@ -188,7 +188,7 @@ class Decoder:
             text_ids: `[B, T]` integers, tokens of each row's text, for the repetition penalty.
                 Drafts are made from the whole text, in its order. -1 stands for none.
             cache: The cache.
-            credit: See `Rows`. Defaults to that of a new text.
+            credit: See `Rows`.
         """
         texts = self._texts(tf.maximum(text_ids, 0))
         if self.draft is not None:

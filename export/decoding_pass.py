@@ -8,9 +8,8 @@ from primer_tf.export.cache_tensors import CacheTensors
 from primer_tf.export.sampling import SamplingSettings, choose_tokens
 from primer_tf.models import PrimerCausalLM
 from primer_tf.models.speculative_decoding import (
-    CREDIT_OF_STEP,
-    MOST_CREDIT,
     Draft,
+    credit_after,
     pass_cost,
     read_tokens,
     write_tokens,
@@ -222,13 +221,8 @@ class DecodingPass:
     def _credit(self, credit: Tensor, is_growing: Tensor, count: Tensor, width: int) -> Tensor:
         if self._draft is None:
             return credit
-        if width == 1:
-            credit += CREDIT_OF_STEP
-        else:
-            growing = tf.reduce_sum(tf.cast(is_growing, tf.float32))
-            saved = tf.cast(tf.reduce_sum(count), tf.float32) / growing - 1.0
-            credit += saved - self._cost - self._draft.cost
-        return tf.minimum(credit, MOST_CREDIT)
+        cost = self._cost + self._draft.cost if width > 1 else None
+        return credit_after(credit, is_growing, count, cost)
 
     def _has_draft(self, rows: Rows, is_growing: Tensor) -> Tensor:
         if self._draft is None:

@@ -12,6 +12,7 @@ from primer_tf.errors import UserError
 from primer_tf.export.request_settings import Defaults
 from primer_tf.gin_config import gin_writer
 from primer_tf.models import PrimerCausalLM
+from primer_tf.models.speculative_decoding import FIRST_CREDIT
 
 # Counts the changes of signatures and files that a client must know.
 FORMAT_VERSION = 1
@@ -105,6 +106,7 @@ def write_description(
         "quantization": model.quantization_mode,
         "jit_compile": jit_compile,
         "draft": draft,
+        "draft_credit": None if draft is None else FIRST_CREDIT,
         "sampler": settings,
         "defaults": defaults._asdict(),
     }

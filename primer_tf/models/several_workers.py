@@ -37,7 +37,7 @@ class SeveralWorkers(CausalLMMixin):
         strategy = self.distribute_strategy
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return False
-        return strategy.cluster_resolver.cluster_spec().as_dict().get("worker", [])[1:] != []
+        return len(strategy.cluster_resolver.cluster_spec().as_dict().get("worker", [])) > 1
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if not self._has_workers():

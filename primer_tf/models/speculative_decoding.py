@@ -256,12 +256,8 @@ class SpeculativeDecoding:
             is_new = (index >= positions[:, None]) & (index < ends[:, None])
             stops = ops.logical_or(stops, ops.any(is_new & ops.equal(token_ids, stop), axis=1))
 
-        if width > 1:
-            growing = ops.sum(ops.cast(is_growing, "float32"))
-            saved = ops.cast(ops.sum(ends - positions), "float32") / growing - 1.0
-            credit = texts.credit + saved - self._pass_cost - self.draft.cost
-        else:
-            credit = texts.credit + CREDIT_OF_STEP
+        cost = self._pass_cost + self.draft.cost if width > 1 else None
+        credit = credit_after(texts.credit, is_growing, ends - positions, cost)
         has_draft = ops.logical_and(self.draft.has_tokens(token_ids, ends), is_growing)
         return Texts(
             token_ids,
@@ -269,7 +265,7 @@ class SpeculativeDecoding:
             stops,
             cache,
             state,
-            ops.minimum(credit, MOST_CREDIT),
+            credit,
             ops.any(has_draft),
         )
 
@@ -278,6 +274,22 @@ def pass_cost(model: "PrimerCausalLM") -> float:
     """Returns how many steps longer than one step of the model a check of a draft takes."""
     is_quantized = model.backbone.token_embedding.quantization_mode is not None
     return QUANTIZED_PASS_COST if is_quantized else PASS_COST
+
+
+def credit_after(credit: Tensor, is_growing: Tensor, new: Tensor, cost: float | None) -> Tensor:
+    """Returns for how many steps drafts may be wrong after a pass.
+
+    Args:
+        credit: The same before it, a scalar.
+        is_growing: `[B]`, true at rows that could get tokens.
+        new: `[B]` integers, the numbers of tokens that they got.
+        cost: How many steps longer than a step the check of a draft took, or `None` after a step.
+    """
+    if cost is None:
+        return ops.minimum(credit + CREDIT_OF_STEP, MOST_CREDIT)
+    growing = ops.sum(ops.cast(is_growing, "float32"))
+    saved = ops.cast(ops.sum(new), "float32") / growing - 1.0
+    return ops.minimum(credit + saved - cost, MOST_CREDIT)
 
 
 def _is_growing(texts: Texts, end: int | Tensor) -> Tensor:

@@ -19,8 +19,6 @@ STEPS = 16
 FIRST_STEPS = 4
 SHORTEST_CACHE = 64
 _CACHE = "cache_"
-# For how many steps the drafts of an export may be wrong at first.
-FIRST_CREDIT = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +100,8 @@ class ContinuousBatcher:
         self._end_token_id = description["end_token_id"]
         self._pad_token_id = description["pad_token_id"]
         self._jit_compile = description["jit_compile"]
-        self._draft = description.get("draft")
-        self._credit = FIRST_CREDIT
+        # For how many steps drafts may still be wrong; `None` without drafts.
+        self._credit = description.get("draft_credit")
         self._metrics = metrics
         self._waiting: collections.deque[Row] = collections.deque()
         self._rows: list[Row] = []
@@ -214,7 +212,8 @@ class ContinuousBatcher:
         padded = [*rows, *[rows[-1]] * (size - len(rows))]
         sampling = [dataclasses.asdict(row.sampling) for row in padded]
         has_penalty = any(row.sampling.repetition_penalty != 1 for row in rows)
-        seen = [row.token_ids if has_penalty or self._draft else [] for row in padded]
+        has_draft = self._credit is not None
+        seen = [row.token_ids if has_penalty or has_draft else [] for row in padded]
         width = max(1, *map(len, seen))
         inputs = {
             **self._cache,
@@ -231,10 +230,10 @@ class ContinuousBatcher:
                 for field in dataclasses.fields(Sampling)
             },
         }
-        if self._draft:
+        if has_draft:
             inputs["draft_credit"] = np.array(self._credit, "float32")
         outputs = self._saved_model.predict("decode", inputs)
-        if self._draft:
+        if has_draft:
             self._credit = float(outputs.pop("draft_credit"))
         self._cache = {name: outputs.pop(name) for name in self._cache}
         arrays = {name: value.numpy().tolist() for name, value in outputs.items()}
