@@ -1,7 +1,8 @@
 """Individuals of `primer search` per hour with one Ray worker and with two.
 
-`python -m benchmarks.search_workers`, on an otherwise idle machine. The search is the same; the
-time counts from when every worker has trained an individual, so without imports.
+`python -m benchmarks.search_workers`, on an otherwise idle machine. It searches at random, because
+the programs of evolution depend on which training ends first, and some take ten times as long as
+others. The time counts from when every worker has trained two individuals, so without imports.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def measure(workers: int, budget: float, seed: int) -> float:
             folder,
             budget,
             config,
+            algorithm="random",
             make_engine=lambda config, tokens: RayEngine(config, tokens, workers),
             report=report,
         )

@@ -24,6 +24,7 @@ CONNECT = 10.0
 
 # One thread for each worker: as many train as there are cores.
 ENVIRONMENT = {
+    "NPROC": "1",  # The threads of XLA's pool, which also compiles.
     "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "jax"),
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -94,6 +95,10 @@ class RayEngine:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"Ray does not start: {error}") from error
         self.num_workers = workers or int(ray.cluster_resources().get("CPU", 1))
+        # Threads that move between cores lose a tenth of the time. On a cluster nobody knows which
+        # cores are free.
+        local = address is None and hasattr(os, "sched_getaffinity")
+        self._cores = sorted(os.sched_getaffinity(0)) if local else []
         self._longest = config.max_seconds + GRACE
         self._tokens = ray.put(tokens)
         self._worker = ray.remote(_Worker).options(
@@ -101,6 +106,7 @@ class RayEngine:
         )
         self._idle: list[Any] = []
         self._ages: dict[Any, int] = {}
+        self._core_of: dict[Any, int] = {}
         self._running: dict[Any, _Running] = {}
 
     @property
@@ -118,8 +124,12 @@ class RayEngine:
         self._running[reference] = _Running(task, actor, time.monotonic(), tries)
 
     def _new_actor(self) -> Any:
-        actor = self._worker.remote(self._config, self._tokens)
+        taken = list(self._core_of.values())
+        core = min(self._cores, key=taken.count, default=None)
+        actor = self._worker.remote(self._config, self._tokens, core)
         self._ages[actor] = 0
+        if core is not None:
+            self._core_of[actor] = core
         return actor
 
     def next(self) -> tuple[Task, Outcome]:
@@ -174,6 +184,7 @@ class RayEngine:
 
     def _end(self, actor: Any) -> None:
         self._ages.pop(actor)
+        self._core_of.pop(actor, None)
         self._ray.kill(actor)
 
     def close(self) -> None:
@@ -205,7 +216,9 @@ def _reason(error: Exception) -> str:
 class _Worker:
     """What runs in an actor."""
 
-    def __init__(self, config: SearchConfig, tokens: Tokens) -> None:
+    def __init__(self, config: SearchConfig, tokens: Tokens, core: int | None = None) -> None:
+        if core is not None:  # Before the libraries below start threads, which inherit it.
+            os.sched_setaffinity(0, {core})
         from primer_tf.search.trainer import Trainer
 
         self._trainer = Trainer(config, tokens)
