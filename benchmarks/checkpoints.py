@@ -17,10 +17,11 @@ from primer_tf.losses import NextTokenLoss
 from primer_tf.models import PrimerBackbone, PrimerCausalLM
 from primer_tf.optimizers import make_optimizer, make_schedule
 from primer_tf.training.checkpoints import Checkpoints
+from primer_tf.training.config import RunConfig
 
 arguments = options(__doc__)
 sizes, steps = (SMOKE, 2) if arguments.smoke else (SMALL, 10)
-batch_size, sequence_length = (2, 32) if arguments.smoke else (8, 512)
+batch_size, sequence_length = (2, 32) if arguments.smoke else (8, 128)
 
 model = PrimerCausalLM(PrimerBackbone(**sizes))
 schedule = make_schedule("cosine", 10_000, 1e-3, 100)
@@ -58,7 +59,9 @@ median = {name: statistics.median(seconds) for name, seconds in times.items()}
 for name, seconds in times.items():
     print(f"  {name:<20} {median[name]:7.3f} s  ({min(seconds):.3f}-{max(seconds):.3f})")
 cost = median["save"] + median["steps while saving"] - median["steps"]
-print(f"  {keras.backend.backend()}: a checkpoint of {model.count_params():,} weights with AdamW")
-print(f"  costs the loop {cost:.3f} s, {cost / median['steps'] * steps:.1f} steps: 5% when saved")
-print(f"  every {20 * cost / median['steps'] * steps:.0f} steps")
+in_steps = cost / median["steps"] * steps
+interval = RunConfig.__dataclass_fields__["interval"].default
+print(f"  {keras.backend.backend()}: a checkpoint of {model.count_params():,} weights with AdamW costs")
+print(f"  the loop {cost:.3f} s, {in_steps:.1f} steps of {batch_size} x {sequence_length} tokens:")
+print(f"  {in_steps / interval:.2%} when saved every {interval} steps, as `primer train` does")
 write_json("checkpoints", times, arguments.output)

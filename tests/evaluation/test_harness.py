@@ -85,7 +85,7 @@ def task_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(vocabulary):
     preprocessor = PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), sequence_length=24)
-    return make_model("primer", preprocessor)
+    return make_model("primer", preprocessor, num_layers=1)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_an_oracle_knows_everything(model, tasks, task_folder, shots):
 
 
 def test_a_uniform_model_guesses(model, tasks):
-    uniform = make_model("primer", model.preprocessor)
+    uniform = make_model("primer", model.preprocessor, num_layers=1)
     embedding = uniform.backbone.token_embedding.embeddings
     embedding.assign(ops.zeros_like(embedding))
     harness = HarnessModel(uniform)

@@ -37,7 +37,7 @@ def ragged_requests(model, seed=0):
         return rng.integers(3, 290, length).tolist()
 
     requests = []
-    for length in (1, 2, 5, 9, 17):
+    for length in (1, 2, 17):
         context = [0, *tokens(length - 1)]
         seen = np.pad([context], ((0, 0), (0, 24 - length)))
         logits = model({"token_ids": seen, "padding_mask": np.arange(24)[None] < length})

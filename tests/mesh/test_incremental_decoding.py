@@ -70,7 +70,7 @@ MODELS = {
 }
 
 
-FAST = ("tiny_primer", "tiny_evolved_transformer")
+FAST = ("tiny_primer",)
 EVERY_MODEL = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in MODELS]
 )

@@ -7,7 +7,9 @@ VARIANTS = {
     "primer_ez": {},
     "primer": {"shared_query_key": True, "normalization": "primer", "placement": "alternating"},
     "transformer": {"kernel_size": None, "activation": "relu"},
+    # One of these blocks has two caches.
     "evolved": {
+        "num_layers": 1,
         "block": (
             "double_heads_attention",
             "evolved_convolution",
@@ -18,6 +20,7 @@ VARIANTS = {
         "activation": "swish",
     },
     "switch": {
+        "num_layers": 1,
         "block": ("attention", "switch_feed_forward"),
         "num_experts": 4,
         # One expert has room for all tokens, because decoding with a cache drops none.
