@@ -60,6 +60,7 @@ def test_benchmark(candidates_in_this_process, benchmark, monkeypatch, tmp_path,
     check_rows(benchmark, capsys.readouterr().out, tmp_path)
 
 
+@pytest.mark.slow
 def test_gpu(candidates_in_this_process, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu", "--smoke", "--output", str(tmp_path)])
     gpu.main()
@@ -89,6 +90,7 @@ def test_drop_in_quality(candidates_in_this_process, monkeypatch, tmp_path, caps
     assert (tmp_path / "drop_in_quality.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_before_and_after(candidates_in_this_process, monkeypatch, tmp_path, capsys):
     arguments = ["--smoke", "--output", str(tmp_path), "--before", str(CHECKOUT)]
     monkeypatch.setattr(sys, "argv", ["before_and_after", *arguments])

@@ -29,6 +29,7 @@ def train(folder):
     t5(f"{folder}/model", "train", TRAIN_STEPS=2, **data, **more)
 
 
+@pytest.mark.slow
 @in_tf1
 def test_t5_trains_evaluates_and_exports_with_our_gin_files(tmp_path, bfloat16_run):
     import os

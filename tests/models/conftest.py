@@ -12,6 +12,13 @@ def preprocessor(vocabulary):
     return PrimerCausalLMPreprocessor(PrimerTokenizer(vocabulary), sequence_length=24)
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
+# Its cache is that of `transformer`.
+SLOW = ("plusplus",)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(v, marks=[pytest.mark.slow] * (v in SLOW)) for v in VARIANTS],
+)
 def model(request, preprocessor):
     return make_model(request.param, preprocessor)

@@ -21,6 +21,11 @@ INPUTS = {"token_ids": IDS, "padding_mask": np.ones_like(IDS)}
 PROMPTS = {"token_ids": IDS, "padding_mask": np.tile((np.arange(8) < 4).astype("int32"), (4, 1))}
 
 
+def slow(name, among):
+    """Returns parameters of which one is not in the default run."""
+    return [pytest.param(each, marks=[pytest.mark.slow] * (each == name)) for each in among]
+
+
 def make_small():
     """Returns a model without convolutions, which would only take time to trace."""
     return make_model("transformer", None, num_layers=1)
@@ -60,7 +65,7 @@ def compile_greedy(model):
     model.compile(optimizer, NextTokenLoss(), jit_compile=False, sampler="greedy")
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", slow("int8 backbone", among=CHANGES))
 def test_changes_are_seen_without_compile(change):
     model = make_small()
     compile_greedy(model)
@@ -84,7 +89,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", slow("momentum", among=OPTIMIZERS))
 def test_training_continues_with_the_weights_that_are_trainable_now(optimizer):
     """Frozen weights stay, others continue as if all were trained, new ones start from scratch."""
     model = make_small()

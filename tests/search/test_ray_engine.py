@@ -18,10 +18,10 @@ from tests.search.test_trainer import CONFIG, START, TOKENS
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def engine():
+@pytest.fixture(params=[1])
+def engine(request):
     pytest.importorskip("ray")
-    engine = RayEngine(CONFIG, TOKENS, workers=1)
+    engine = RayEngine(CONFIG, TOKENS, workers=request.param)
     yield engine
     engine.close()
 
@@ -45,6 +45,14 @@ def test_a_worker_killed_in_training_is_replaced(engine):
     assert engine.num_pending == 0 and len(engine._idle) == 1
 
 
+@pytest.mark.parametrize("engine", [2], indirect=True)
+def test_each_worker_has_a_core(engine):
+    cores = os.sched_getaffinity(0)
+    found = [os.sched_getaffinity(idle_worker(engine)) for _ in range(2)]
+    assert [len(each & cores) for each in found] == [1, 1]
+    assert len(set.union(*found)) == min(2, len(cores))
+
+
 def with_worker(engine, worker):
     import ray
 
@@ -54,7 +62,7 @@ def with_worker(engine, worker):
 class Fatal:
     """A worker that any program kills."""
 
-    def __init__(self, config, tokens):
+    def __init__(self, config, tokens, core):
         pass
 
     def process(self):
@@ -74,7 +82,7 @@ class Raising(Fatal):
 class Broken(Fatal):
     """A worker that does not start."""
 
-    def __init__(self, config, tokens):
+    def __init__(self, config, tokens, core):
         raise ImportError("no keras here")
 
 
