@@ -61,7 +61,8 @@ for name, seconds in times.items():
 cost = median["save"] + median["steps while saving"] - median["steps"]
 in_steps = cost / median["steps"] * steps
 interval = RunConfig.__dataclass_fields__["interval"].default
-print(f"  {keras.backend.backend()}: a checkpoint of {model.count_params():,} weights with AdamW costs")
+backend, count = keras.backend.backend(), model.count_params()
+print(f"  {backend}: a checkpoint of {count:,} weights with AdamW costs")
 print(f"  the loop {cost:.3f} s, {in_steps:.1f} steps of {batch_size} x {sequence_length} tokens:")
 print(f"  {in_steps / interval:.2%} when saved every {interval} steps, as `primer train` does")
 write_json("checkpoints", times, arguments.output)

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from primer_tf.cli import options
+from primer_tf.cli.compilation_cache import use_compilation_cache
 from primer_tf.cli.libraries import need
 from primer_tf.cli.load import HELP as OF_PRESET
 from primer_tf.cli.load import is_checkpoint, load, load_causal_lm, load_checkpoint
@@ -79,6 +80,7 @@ def run(arguments: Namespace) -> None:
         for name in OF_CHECKPOINT:
             if getattr(arguments, name):
                 raise UserError(f"--{name} describes a T5 checkpoint, and there is none.")
+    use_compilation_cache()
     if arguments.tasks:
         run_tasks(arguments)
     elif len(arguments.preset) > 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from primer_tf.cli import options, sampling
+from primer_tf.cli.compilation_cache import use_compilation_cache
 from primer_tf.cli.load import HELP as PRESET
 from primer_tf.cli.load import load
 from primer_tf.cli.terminal import status
@@ -66,6 +67,7 @@ def run(arguments: Namespace) -> None:
     prompts = _prompts(arguments)
     options.check_field(arguments, "seed")
 
+    use_compilation_cache()
     model = load(arguments.preset)
     from primer_tf.models.completer import Completer
     from primer_tf.samplers import make_sampler

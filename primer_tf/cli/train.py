@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from primer_tf.cli import options
+from primer_tf.cli.compilation_cache import use_compilation_cache
 from primer_tf.cli.hosts import hosts_of
 from primer_tf.cli.load import resolve
 from primer_tf.cli.terminal import status
@@ -41,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Starts or resumes a run."""
     config = _config(arguments)
+    use_compilation_cache()
     scope: AbstractContextManager = nullcontext()
     mesh = None if arguments.mesh is None else parse_mesh(arguments.mesh)
     with hosts_of(arguments) as hosts:
