@@ -4,11 +4,14 @@ import json
 import re
 import sys
 
+import pytest
+
 from benchmarks import english_text, ship_preset
 from primer_tf.cli import main
 from primer_tf.gin_config import trained_presets
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_preset(small_preset, text_file, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     command = ["train", "--preset", small_preset, "--data", text_file, "--output", run]
