@@ -16,7 +16,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = [
     *("train_step", "parts", "length_and_vocabulary", "generate", "score", "evaluate"),
     *("drop_in", "prepare"),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("export", "speculative", "long_text")),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("export", "speculative", "long_text")
+    ),
 ]
 
 
