@@ -58,7 +58,7 @@ def test_score(model):
     )
     seen = []
     model.score(ids, layer_intercept_fn=lambda x, i: seen.append(i) or x)
-    assert seen == [-1, 0, 1]
+    assert seen == list(range(-1, model.backbone.num_layers))
     with pytest.raises(ValueError, match="must be 'logits' or 'loss'"):
         model.score(ids, scoring_mode="probability")
     with pytest.raises(ValueError, match="needs `target_ids`"):
