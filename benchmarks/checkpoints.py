@@ -60,7 +60,7 @@ for name, seconds in times.items():
     print(f"  {name:<20} {median[name]:7.3f} s  ({min(seconds):.3f}-{max(seconds):.3f})")
 cost = median["save"] + median["steps while saving"] - median["steps"]
 in_steps = cost / median["steps"] * steps
-interval = RunConfig.__dataclass_fields__["interval"].default
+interval = RunConfig.interval
 backend, count = keras.backend.backend(), model.count_params()
 print(f"  {backend}: a checkpoint of {count:,} weights with AdamW costs")
 print(f"  the loop {cost:.3f} s, {in_steps:.1f} steps of {batch_size} x {sequence_length} tokens:")

@@ -106,7 +106,7 @@ class RayEngine:
         )
         self._idle: list[Any] = []
         self._ages: dict[Any, int] = {}
-        self._core_of: dict[Any, int] = {}
+        self._core_of: dict[Any, int | None] = {}
         self._running: dict[Any, _Running] = {}
 
     @property
@@ -127,9 +127,7 @@ class RayEngine:
         taken = list(self._core_of.values())
         core = min(self._cores, key=taken.count, default=None)
         actor = self._worker.remote(self._config, self._tokens, core)
-        self._ages[actor] = 0
-        if core is not None:
-            self._core_of[actor] = core
+        self._ages[actor], self._core_of[actor] = 0, core
         return actor
 
     def next(self) -> tuple[Task, Outcome]:
@@ -184,7 +182,7 @@ class RayEngine:
 
     def _end(self, actor: Any) -> None:
         self._ages.pop(actor)
-        self._core_of.pop(actor, None)
+        self._core_of.pop(actor)
         self._ray.kill(actor)
 
     def close(self) -> None:
@@ -216,7 +214,7 @@ def _reason(error: Exception) -> str:
 class _Worker:
     """What runs in an actor."""
 
-    def __init__(self, config: SearchConfig, tokens: Tokens, core: int | None = None) -> None:
+    def __init__(self, config: SearchConfig, tokens: Tokens, core: int | None) -> None:
         if core is not None:  # Before the libraries below start threads, which inherit it.
             os.sched_setaffinity(0, {core})
         from primer_tf.search.trainer import Trainer

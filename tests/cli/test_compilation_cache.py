@@ -21,7 +21,8 @@ print(float(tf.reduce_sum(f(tf.ones([50, 50])))))
 def compile_in_a_process(folder):
     environment = {**os.environ, "PRIMER_TF_CACHE": str(folder), "TF_XLA_FLAGS": ""}
     command = [sys.executable, "-c", COMPILE]
-    return float(subprocess.run(command, env=environment, stdout=-1, check=True).stdout)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return float(done.stdout)
 
 
 @pytest.fixture

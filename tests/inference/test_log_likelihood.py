@@ -29,7 +29,7 @@ def by_definition(model, context, continuation, max_length):
     return log_probabilities.sum(), bool((logits.argmax(axis=-1) == continuation).all())
 
 
-def ragged_requests(model, seed=0):
+def ragged_requests(model, seed=0, lengths=(1, 2, 17)):
     """Returns contexts of different lengths with several continuations each, one of them greedy."""
     rng = np.random.default_rng(seed)
 
@@ -37,7 +37,7 @@ def ragged_requests(model, seed=0):
         return rng.integers(3, 290, length).tolist()
 
     requests = []
-    for length in (1, 2, 17):
+    for length in lengths:
         context = [0, *tokens(length - 1)]
         seen = np.pad([context], ((0, 0), (0, 24 - length)))
         logits = model({"token_ids": seen, "padding_mask": np.arange(24)[None] < length})
@@ -54,9 +54,16 @@ def check(score, model, requests):
     return found
 
 
-@pytest.mark.parametrize("batch_size", [3, pytest.param(16, marks=pytest.mark.slow)])
-def test_scores_equal_the_definition(model, batch_size):
-    found = check(LogLikelihood(model, batch_size), model, ragged_requests(model))
+@pytest.mark.parametrize(
+    "batch_size, lengths",
+    [
+        (3, (1, 2, 17)),
+        *(pytest.param(n, (1, 2, 5, 9, 17), marks=pytest.mark.slow) for n in (3, 16)),
+    ],
+)
+def test_scores_equal_the_definition(model, batch_size, lengths):
+    requests = ragged_requests(model, lengths=lengths)
+    found = check(LogLikelihood(model, batch_size), model, requests)
     assert {greedy for _, greedy in found} == {True, False}
 
 

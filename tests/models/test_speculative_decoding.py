@@ -82,11 +82,20 @@ def test_greedy_text_of_a_ragged_batch(model, inputs, greedy):
 
 @one_cache
 @pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1]])
-def test_compiled(model, preprocessor, prompts):
+@pytest.mark.parametrize(
+    "kinds",
+    [("n-grams", "model"), pytest.param(("known",), marks=pytest.mark.slow)],
+)
+def test_compiled(model, preprocessor, prompts, kinds):
     inputs = preprocessor.generate_preprocess(prompts, sequence_length=LENGTH)
     expected = generate(model, inputs)["token_ids"]
-    for draft in (NGramDraft(), ModelDraft(model, model)):
-        found = generate(model, inputs, draft)["token_ids"]
+    drafts = {
+        "n-grams": NGramDraft(),
+        "model": ModelDraft(model, model),
+        "known": KnownText(expected, 0.2),
+    }
+    for kind in kinds:
+        found = generate(model, inputs, drafts[kind])["token_ids"]
         np.testing.assert_array_equal(found, expected)
 
 
