@@ -50,7 +50,7 @@ def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:
         action="store_true",
         help=f"choose each model's learning_rate_scale from {', '.join(map(str, SCALES))}",
     )
-    add_workers(parser)
+    add_parallel(parser)
     parser.add_argument("--size", default="tiny", help="size of presets (default: %(default)s)")
     options.add_field(parser, "vocabulary", default=argparse.SUPPRESS)
     for field in dataclasses.fields(RunConfig):
@@ -58,10 +58,17 @@ def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:
             options.add_field(parser, field.name, default=argparse.SUPPRESS)
 
 
-def add_workers(parser: ArgumentParser) -> None:
-    """Adds the option for the number of runs at a time."""
+def add_parallel(parser: ArgumentParser) -> None:
+    """Adds the options for several runs at a time."""
     parser.add_argument(
-        "--workers", type=int, default=1, help="runs at a time (default: %(default)s)"
+        "--workers", type=int, default=1, help="processes at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--vectorize",
+        type=int,
+        default=1,
+        help="runs of one model that a process trains at once, as one program for a GPU, on the "
+        "JAX backend (default: %(default)s)",
     )
 
 
@@ -143,20 +150,27 @@ def run_study(
         measure(folder)
         report([folder])
     else:
-        run_folders([folder], arguments.workers)
+        run_folders([folder], arguments.workers, arguments.vectorize)
 
 
-def run_folders(folders: Sequence[Path], workers: int) -> None:
+def run_folders(folders: Sequence[Path], workers: int, vectorize: int) -> None:
     """Runs what is missing of some studies, and reports on each when a seed of it is done.
 
     Args:
         folders: The folders of the studies.
-        workers: Number of runs at a time.
+        workers: Number of processes at a time.
+        vectorize: Number of runs of one model that a process trains at once.
     """
     COUNT.check(workers, "workers")
+    COUNT.check(vectorize, "vectorize")
     with status("Loading TensorFlow"):
         from primer_tf.studies.run_study import run_studies
-    run_studies(folders, finished=lambda folder: report([folder], quiet=True), workers=workers)
+    run_studies(
+        folders,
+        finished=lambda folder: report([folder], quiet=True),
+        workers=workers,
+        vectorize=vectorize,
+    )
     report(folders)
 
 

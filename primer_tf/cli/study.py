@@ -11,7 +11,7 @@ HELP = "Run what is missing of studies, each a folder with a study.json, and rep
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
     parser.add_argument("folders", nargs="+", type=Path, help="folders of studies")
-    studies.add_workers(parser)
+    studies.add_parallel(parser)
     parser.add_argument(
         "--report", action="store_true", help="only write the reports of what is there"
     )
@@ -23,4 +23,4 @@ def run(arguments: Namespace) -> None:
     if arguments.report:
         studies.report(arguments.folders)
     else:
-        studies.run_folders(arguments.folders, arguments.workers)
+        studies.run_folders(arguments.folders, arguments.workers, arguments.vectorize)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from primer_tf.data.repeatable_batches import repeatable_batches
@@ -129,17 +130,25 @@ class Evaluator:
 
     def __call__(self) -> Evaluation:
         """Returns the `Evaluation` of the model with its present weights."""
+        steps = self.chunks.evaluation_steps(self.batch_size)
+        rows = self.sums.predict(repeatable_batches(self.batches), steps=steps, verbose=0)
+        return self.evaluation(rows.astype("float64").sum(axis=0))
+
+    def batches(self) -> Iterator[tuple[Inputs]]:
+        """Yields the batches of this host, as the arguments of `RowSums`."""
         part, parts = part_of_batch()
         size = self.batch_size // parts
         own = slice(part * size, (part + 1) * size)
+        for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own):
+            yield ({**inputs, "targets": targets, "weights": weights},)
 
-        def batches() -> Iterator[tuple[Inputs]]:
-            for inputs, targets, weights in self.chunks.evaluation_batches(self.batch_size, own):
-                yield ({**inputs, "targets": targets, "weights": weights},)
+    def evaluation(self, sums: np.ndarray) -> Evaluation:
+        """Returns what sums over the whole text say.
 
-        steps = self.chunks.evaluation_steps(self.batch_size)
-        rows = self.sums.predict(repeatable_batches(batches), steps=steps, verbose=0)
-        loss, correct = rows.astype("float64").sum(axis=0) / self.chunks.num_tokens
+        Args:
+            sums: `[2]`, the sum of the losses, and the number of correct predictions.
+        """
+        loss, correct = sums / self.chunks.num_tokens
         return Evaluation(
             loss=float(loss),
             accuracy=float(correct),

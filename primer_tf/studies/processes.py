@@ -9,11 +9,30 @@ import threading
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from primer_tf.errors import UserError
 from primer_tf.studies.study import Run
 from primer_tf.training.pending_signal import PendingSignal, TrainingInterrupted
+
+# Runs of one model that train together in one process, or `"measure"`, the step times of a study.
+Job = tuple[Run, ...] | Literal["measure"]
+
+# Several processes may share a GPU, of which neither backend takes more than it needs then.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
+
+def job_name(job: Job) -> str:
+    """Returns what progress and errors call a job."""
+    if isinstance(job, str):
+        return job
+    first, *others = job
+    name = f"{first.model}-{first.size}" if first.size else first.model
+    return f"{len(job)} runs of {name}" if others else first.name
 
 
 class Processes(AbstractContextManager):
@@ -35,24 +54,24 @@ class Processes(AbstractContextManager):
     def __exit__(self, *exception: object) -> None:
         self._signal.__exit__(*exception)
 
-    def execute(self, path: Path, run: Run | str) -> None:
-        """Does a run; several threads may do so at a time.
+    def execute(self, path: Path, job: Job) -> None:
+        """Does a job; several threads may do so at a time.
 
         Args:
             path: The folder of the study.
-            run: The run, or `"measure"`.
+            job: The job.
 
         Raises:
-            UserError: The run failed.
+            UserError: The job failed.
             TrainingInterrupted: There was a signal.
         """
-        name = run if isinstance(run, str) else run.name
+        name = job_name(job)
         # The process ends when the pipe closes, as it does when this process ends.
         reader, writer = os.pipe()
         try:
             with self._lock:
                 self._check_stopped(name)
-                process = self._start(path, run, reader)
+                process = self._start(path, job, reader)
                 self._running.add(process)
         finally:
             os.close(reader)
@@ -73,8 +92,8 @@ class Processes(AbstractContextManager):
             for process in self._running:
                 process.send_signal(signal.SIGTERM)
 
-    def _start(self, path: Path, run: Run | str, lifeline: int) -> subprocess.Popen:
-        what: Any = run if isinstance(run, str) else asdict(run)
+    def _start(self, path: Path, job: Job, lifeline: int) -> subprocess.Popen:
+        what: Any = job if isinstance(job, str) else [asdict(run) for run in job]
         command = [sys.executable, "-m", "primer_tf.studies.worker", str(path), json.dumps(what)]
         return subprocess.Popen(
             [*command, str(lifeline)],
@@ -83,7 +102,7 @@ class Processes(AbstractContextManager):
             text=True,
             # A group of its own: Ctrl-C is for this process, which passes it on once.
             process_group=0,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+            env={**ENVIRONMENT, **os.environ},
         )
 
     def _check_stopped(self, name: str) -> None:

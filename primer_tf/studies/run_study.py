@@ -1,4 +1,7 @@
-"""Runs what is missing of a study, one training run after the other or several at a time."""
+"""Runs what is missing of a study: one training run after the other, several at a time or at once.
+
+At a time means in processes of their own, at once as one program (`vectorized_training`).
+"""
 
 import math
 import time
@@ -10,7 +13,7 @@ from pathlib import Path
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.errors import UserError
 from primer_tf.files import atomic_write, sole_writer
-from primer_tf.studies.processes import Processes
+from primer_tf.studies.processes import Job, Processes, job_name
 from primer_tf.studies.run_record import FINISHED, read_records, record_path
 from primer_tf.studies.step_times import StepTimes, read_step_times
 from primer_tf.studies.study import Run, Study
@@ -20,8 +23,8 @@ from primer_tf.studies.worker import VOCABULARY
 from primer_tf.tasks.text import TextSource
 from primer_tf.types import StrPath
 
-# Does a run of a study, or "measure" of its step times, and leaves its record.
-Execute = Callable[[Path, Run | str], None]
+# Does a job of a study, and leaves the records.
+Execute = Callable[[Path, Job], None]
 
 
 def run_studies(
@@ -30,6 +33,7 @@ def run_studies(
     execute: Execute | None = None,
     finished: Callable[[Path], object] = lambda folder: None,
     workers: int = 1,
+    vectorize: int = 1,
 ) -> None:
     """Runs what is missing of some studies.
 
@@ -39,9 +43,11 @@ def run_studies(
     Args:
         folders: The folders of the studies, each with its `study.json`.
         report: A function that prints a line of progress. Defaults to `print`.
-        execute: What does a run. Defaults to a process of its own for each.
+        execute: What does a job. Defaults to a process of its own for each.
         finished: Called with the folder of a study after the last run of a seed.
-        workers: Number of runs at a time. Defaults to 1.
+        workers: Number of processes at a time. Defaults to 1.
+        vectorize: Largest number of runs of one model that train at once as one program of JAX.
+            Defaults to 1.
 
     Raises:
         UserError: A run failed, or a study or a record is damaged. Records are kept.
@@ -57,9 +63,10 @@ def run_studies(
             _prepare(path, study, report, execute)
         tuning = {path: study.tuning_runs(_seconds(path)) for path, study in studies.items()}
         tuning = {p: runs for p, runs in tuning.items() if len(studies[p].learning_rate_scales) > 1}
-        _run_missing(list(_ordered(tuning)), studies, report, execute, workers)
+        how = (studies, report, execute, workers, vectorize)
+        _run_missing(list(_ordered(tuning)), *how)
         runs = {path: planned_runs(path, study) for path, study in studies.items()}
-        _run_missing(list(_ordered(runs)), studies, report, execute, workers, finished)
+        _run_missing(list(_ordered(runs)), *how, finished)
 
 
 def measure_again(folder: StrPath) -> None:
@@ -116,6 +123,7 @@ def _run_missing(
     report: Callable[[str], object],
     execute: Execute,
     workers: int,
+    vectorize: int,
     finished: Callable[[Path], object] = lambda folder: None,
 ) -> None:
     records = {
@@ -126,34 +134,49 @@ def _run_missing(
     if done := len(runs) - len(missing):
         report(f"{done} of {len(runs)} runs are already done.")
 
-    def flops(item: tuple[Path, Run]) -> float:
-        path, run = item
+    def flops(path: Path, run: Run) -> float:
         return run.steps * studies[path].flops_per_step(run.model, run.size)
 
-    costs = {item: flops(item) for item in missing}
-    total, start = sum(costs.values()), time.monotonic()
-    waiting, left = list(missing), list(missing)
-    running: dict[Future, tuple[Path, Run]] = {}
+    left = {item: flops(*item) for item in missing}
+    total, start = sum(left.values()), time.monotonic()
+    waiting = _jobs(missing, vectorize)
+    running: dict[Future, tuple[Path, tuple[Run, ...]]] = {}
     with ThreadPoolExecutor(workers) as pool:
         while left:
             while waiting and len(running) < workers:
-                path, run = waiting.pop(0)
-                number = len(runs) - len(waiting)
-                line = f"Run {number} of {len(runs)}: {path.name}/{run.name}"
-                undone = sum(costs[item] for item in left)
+                path, job = waiting.pop(0)
+                number = len(runs) - sum(len(each) for _, each in waiting)
+                which = f"Run {number}" if len(job) == 1 else f"Runs up to {number}"
+                line = f"{which} of {len(runs)}: {path.name}/{job_name(job)}"
+                undone = sum(left.values())
                 if undone < total:
                     seconds = undone * (time.monotonic() - start) / (total - undone)
                     line += f"  (about {_hours(seconds)} left)"
                 report(line)
-                running[pool.submit(execute, path, run)] = path, run
+                running[pool.submit(execute, path, job)] = path, job
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                path, run = running.pop(ended)
+                path, job = running.pop(ended)
                 ended.result()
-                if not record_path(path, run).exists():
-                    raise UserError(f"The run {run.name} has left no record in {path}.")
-                left.remove((path, run))
-                if not any(p == path and other.seed == run.seed for p, other in left):
+                for run in job:
+                    if not record_path(path, run).exists():
+                        raise UserError(f"The run {run.name} has left no record in {path}.")
+                    del left[path, run]
+                seeds = {run.seed for folder, run in left if folder == path}
+                if not seeds.issuperset(run.seed for run in job):
                     finished(path)
+
+
+def _jobs(runs: Sequence[tuple[Path, Run]], vectorize: int) -> list[tuple[Path, tuple[Run, ...]]]:
+    """Returns jobs of up to `vectorize` runs of one model, in the order of their first runs."""
+    jobs: list[tuple[Path, list[Run]]] = []
+    open_jobs: dict[tuple[Path, str, str], list[Run]] = {}
+    for path, run in runs:
+        job = open_jobs.get((path, run.model, run.size), [])
+        if not job or len(job) == vectorize:
+            job = open_jobs[path, run.model, run.size] = []
+            jobs.append((path, job))
+        job.append(run)
+    return [(path, tuple(job)) for path, job in jobs]
 
 
 def _ordered(studies: Mapping[Path, list[Run]]) -> Iterator[tuple[Path, Run]]:

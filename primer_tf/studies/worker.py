@@ -1,24 +1,27 @@
-"""One training run of a study in a process of its own.
+"""One training run of a study, or several at once, in a process of its own.
 
 TensorFlow keeps in memory what it has compiled, so a process for each run is what lets a study go
-on for days. `python -m primer_tf.studies.worker STUDY RUN LIFELINE` trains and writes the record.
+on for days. `python -m primer_tf.studies.worker STUDY RUNS LIFELINE` trains and writes the records.
 The process ends with its parent: when `LIFELINE`, a pipe that only the parent can write, closes, it
 saves a checkpoint and stops.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from primer_tf.errors import UserError, first_line
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
 from primer_tf.studies.study import Run, Study
 from primer_tf.studies.study_file import read_study
+from primer_tf.training.config import RunConfig
 
 WORK = "work"
 VOCABULARY = "vocabulary.model"
@@ -38,7 +41,6 @@ def train_run(study: Study, run: Run, output: Path) -> None:
         TrainingInterrupted: There was a signal; the run goes on from a checkpoint when it is called
             again.
     """
-    from primer_tf.studies.environment import environment
     from primer_tf.training.callbacks.csv_history import read_history
     from primer_tf.training.callbacks.stop_at_divergence import Divergence
     from primer_tf.training.run import train
@@ -55,6 +57,40 @@ def train_run(study: Study, run: Run, output: Path) -> None:
     # A run may diverge before its first evaluation.
     rows = read_history(history) if history.exists() else []
     started = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    digests = started["vocabulary_sha256"], started["tokens_sha256"]
+    _write(study, run, output, config, status, message, *digests, rows)
+    shutil.rmtree(folder)
+
+
+def train_runs(study: Study, runs: Sequence[Run], output: Path) -> None:
+    """Trains runs of one model at once, and writes their records; see `train_run`."""
+    from primer_tf.studies.vectorized_training import train_vectorized
+
+    vocabulary = output / VOCABULARY
+    configs = [study.config(run, vocabulary) for run in runs]
+    trained, chunks = train_vectorized(configs)
+    digest = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
+    for run, each in zip(runs, trained, strict=True):
+        status, message = FINISHED, None
+        if each.diverged:
+            status, message = DIVERGED, f"{run.name}: Training has diverged: {each.diverged}."
+        _write(study, run, output, each.config, status, message, digest, chunks.sha256, each.rows)
+
+
+def _write(
+    study: Study,
+    run: Run,
+    output: Path,
+    config: RunConfig,
+    status: str,
+    message: str | None,
+    vocabulary_sha256: str,
+    tokens_sha256: str,
+    rows: Sequence[Mapping[str, float]],
+) -> None:
+    """Writes the record of a run."""
+    from primer_tf.studies.environment import environment
+
     cost = study.cost(run.model, run.size)
     write_record(
         record_path(output, run),
@@ -68,8 +104,8 @@ def train_run(study: Study, run: Run, output: Path) -> None:
                 "vocabulary": VOCABULARY,
                 **{k: v for k, v in study.training.items() if k.endswith("data")},
             },
-            "vocabulary_sha256": started["vocabulary_sha256"],
-            "tokens_sha256": started["tokens_sha256"],
+            "vocabulary_sha256": vocabulary_sha256,
+            "tokens_sha256": tokens_sha256,
             "parameters": cost.parameters,
             "train_flops_per_token": cost.train_flops,
             "tokens_per_step": study.tokens_per_step,
@@ -78,7 +114,6 @@ def train_run(study: Study, run: Run, output: Path) -> None:
             "environment": environment(),
         },
     )
-    shutil.rmtree(folder)
 
 
 def end_with_parent(lifeline: int) -> None:
@@ -96,7 +131,7 @@ def end_with_parent(lifeline: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Trains the run that the arguments name; an error is one line on the standard error."""
+    """Trains the runs that the arguments name; an error is one line on the standard error."""
     output, name, lifeline = Path(argv[0]), json.loads(argv[1]), int(argv[2])
     end_with_parent(lifeline)
     try:
@@ -105,7 +140,11 @@ def main(argv: list[str]) -> int:
 
             measure(read_study(output), output)
         else:
-            train_run(read_study(output), Run(**name), output)
+            study, runs = read_study(output), [Run(**each) for each in name]
+            if len(runs) == 1:
+                train_run(study, runs[0], output)
+            else:
+                train_runs(study, runs, output)
     except KeyboardInterrupt as error:
         return 128 + getattr(error, "number", signal.SIGINT)
     except (UserError, OSError) as error:

@@ -10,20 +10,23 @@ from primer_tf.training.config import RunConfig
 
 
 def optimizer_of_run(
-    config: RunConfig, weights: Sequence[keras.Variable]
+    config: RunConfig,
+    weights: Sequence[keras.Variable],
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a run.
 
     Args:
         config: What defines the run.
         weights: The weights that will be trained.
+        schedule: The learning rates, by updates. Defaults to those of the run.
 
     Raises:
         UserError: The parts of the schedule do not fit the steps of the run.
     """
     return make_optimizer(
         config.optimizer,
-        schedule_of_run(config),
+        schedule_of_run(config) if schedule is None else schedule,
         weights,
         config.weight_decay,
         config.global_clipnorm,

@@ -133,7 +133,7 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     proto = _vocabulary(config, output, resume)
     tokenizer = PrimerTokenizer(proto)
-    model = _model(config, tokenizer)
+    model = model_of_run(config, tokenizer)
     data = (tokenizer, config.sequence_length, config.validation_data)
     chunks, _ = load_chunks(config.data, "train", *data)
     chunks.check_length()
@@ -291,8 +291,16 @@ def _write_record(
         )
 
 
-def _model(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:
-    """Returns the model to train, with room for the vocabulary."""
+def model_of_run(config: RunConfig, tokenizer: PrimerTokenizer) -> PrimerCausalLM:
+    """Returns the model of a run before its first step, with room for the vocabulary.
+
+    Args:
+        config: What defines the run.
+        tokenizer: Its `PrimerTokenizer`.
+
+    Raises:
+        UserError: The preset or the architecture does not fit the run.
+    """
     arguments: Config = {
         "dropout": config.dropout,
         "gradient_checkpointing": config.gradient_checkpointing,

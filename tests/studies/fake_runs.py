@@ -65,20 +65,22 @@ class FakeRuns:
         self.study = study
         self.diverging = diverging
         self.fail_at = fail_at
-        self.done = []
+        self.done, self.jobs = [], []
 
-    def __call__(self, folder, run):
+    def __call__(self, folder, job):
         if len(self.done) == self.fail_at:
             raise OSError(28, "No space left on device", str(folder))
-        if run == "measure":
+        if job == "measure":
             base = {"vanilla": 0.1, "primer_ez": 0.12}
             rounds = {
                 n: [base.get(n, 0.1) * (1 + 0.01 * i) for i in range(5)] for n in self.study.models
             }
             write_record(folder / STEP_TIMES, {"seconds": rounds, "environment": ENVIRONMENT})
             return
-        self.done.append(run)
-        write_record(record_path(folder, run), self.record(run))
+        self.jobs.append(job)
+        for run in job:
+            self.done.append(run)
+            write_record(record_path(folder, run), self.record(run))
 
     def record(self, run):
         cost = self.study.cost(run.model, run.size)

@@ -46,10 +46,10 @@ def test_several_runs_at_a_time(tmp_path):
     folder = start(study, tmp_path / "study")
     runs, together = FakeRuns(study), Barrier(3, timeout=60)
 
-    def execute(path, run):
-        if run != "measure":
+    def execute(path, job):
+        if job != "measure":
             together.wait()  # Goes on when three runs are here.
-        runs(path, run)
+        runs(path, job)
 
     finished = []
     run_studies([folder], lambda line: None, execute, finished=finished.append, workers=3)
@@ -98,9 +98,9 @@ def test_with_a_decay_each_point_is_the_end_of_a_run(tmp_path):
     folder = start(study, tmp_path / "study")
     runs = FakeRuns(study)
 
-    def execute(path, run):
-        runs(path, run)
-        if run != "measure":
+    def execute(path, job):
+        runs(path, job)
+        for run in () if job == "measure" else job:
             record = runs.record(run)
             losses = record["curve"]["validation_loss"]
             record["curve"]["validation_loss"] = [9.0] * (len(losses) - 1) + losses[-1:]
