@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def read_record(path: StrPath) -> dict[str, Any]:
 def read_records(output: StrPath, runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
     """Returns the records of those runs that have one.
 
+    A record of the same name is that of another run if another learning rate was chosen since.
+
     Args:
         output: The folder of a study.
         runs: Runs of the study.
@@ -69,7 +72,9 @@ def read_records(output: StrPath, runs: Sequence[Run]) -> dict[Run, dict[str, An
         UserError: A record is damaged, or the runs were not trained on the same text with the same
             vocabulary.
     """
-    found = {run: read_record(path) for run in runs if (path := record_path(output, run)).exists()}
+    files = {run: path for run in runs if (path := record_path(output, run)).exists()}
+    records = {run: read_record(path) for run, path in files.items()}
+    found = {run: each for run, each in records.items() if each["run"] == asdict(run)}
     for key in ("vocabulary_sha256", "tokens_sha256"):
         digests = {record[key]: run.name for run, record in found.items() if record.get(key)}
         if len(digests) > 1:
