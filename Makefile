@@ -28,7 +28,7 @@ test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint
 	$(PYTEST) tests $(IN_OTHER_PROCESSES:%=--ignore=%)
 	$(PYTEST) tests/benchmarks tests/drop_in tests/export tests/serving
 	$(PYTEST) tests/inference tests/layers tests/models
-	KERAS_BACKEND=jax $(PYTEST) tests/inference tests/layers tests/models/test_generate.py
+	KERAS_BACKEND=jax $(PYTEST) tests/inference tests/layers tests/models/test_generate.py tests/studies/test_vectorized_training.py
 	KERAS_BACKEND=torch $(PYTEST) tests/inference tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 
 test-slow: $(VENV)/.test ## Run the tests that take minutes
@@ -81,7 +81,7 @@ search-study: $(VENV)/.test ## Search on the demo text, and at random with the s
 	  test -f $(SEARCH)/search.json && options=--resume || options="$(SEARCH_OPTIONS)"; \
 	  $(BIN)/primer search $$options --output $(SEARCH) --budget $(SEARCH_BUDGET) --algorithm $$algorithm || exit 1; \
 	done
-	$(BIN)/primer search retrain $(SEARCH) --top 3 --seeds 3
+	$(BIN)/primer search retrain $(SEARCH) --top 1 --seeds 3
 	$(BIN)/primer search show $(SEARCH)
 
 # Runs that were cut short go on.

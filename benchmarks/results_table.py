@@ -1,39 +1,51 @@
-"""Writes the results table of README.md from the recorded studies in `results/`.
+"""Writes the results tables of README.md and docs/results.md from the recorded studies in `results/`.
 
-`python -m benchmarks.results_table` replaces what stands between two marks in README.md.
+`python -m benchmarks.results_table` replaces what stands between two marks in each page.
 """
 
 from pathlib import Path
 
 from primer_tf.studies.results import StudyResults, study_results
 from primer_tf.studies.study_file import read_study
-from primer_tf.studies.tables import p_text
+from primer_tf.studies.tables import Table, ablation_table, p_text, scaling_table, size_table
 
 CHECKOUT = Path(__file__).parents[1]
-README = CHECKOUT / "README.md"
 RESULTS = CHECKOUT / "results"
-STUDIES = ("kjv", "sotu", "kjv_constant", "sotu_constant", "scaling")
+PAGES = {
+    CHECKOUT / "README.md": ("kjv", "sotu"),
+    CHECKOUT / "docs" / "results.md": (
+        *("kjv", "sotu", "kjv_constant", "sotu_constant", "ablation", "scaling"),
+    ),
+}
 START, END = "<!-- results: python -m benchmarks.results_table -->", "<!-- end of results -->"
 
 
-def results_table(folder: Path = RESULTS) -> str:
-    """Returns the tables as Markdown, empty without any finished study of the baseline."""
+def results_tables(names: tuple[str, ...], folder: Path = RESULTS) -> str:
+    """Returns the tables of some studies as Markdown, empty without any finished run."""
     parts = []
-    for name in STUDIES:
+    for name in names:
         study = read_study(folder / name)
-        results = study_results(folder / name, study)
-        table = _scaling(results) if study.kind == "scale" else _models(results)
-        if table:
-            seeds = f"{len(study.seeds)} seeds, 95% intervals"
+        seeds = f"{len(study.seeds)} seeds, 95% intervals"
+        tables = _tables(study_results(folder / name, study))
+        if tables:
+            parts.append(f"{study.title} ({seeds}; `results/{name}`):")
+        for table in tables:
             lines = ["| " + " | ".join(row) + " |" for row in table]
             lines.insert(1, "| " + " | ".join("---" for _ in table[0]) + " |")
-            parts.append("\n".join([f"{study.title} ({seeds}; `results/{name}`):", "", *lines]))
+            parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _models(results: StudyResults) -> list[list[str]]:
-    if len(results.models) < 2:
-        return []
+def _tables(results: StudyResults) -> list[Table]:
+    if results.study.kind == "ablate":
+        return [ablation_table(results)] if results.ablation else []
+    if results.study.kind == "scale":
+        laws = [scaling_table(results)] if results.laws else []
+        return [*laws, size_table(results)] if results.by_size else laws
+    return [_models(results)] if len(results.models) > 1 else []
+
+
+def _models(results: StudyResults) -> Table:
     units = [u for u in ("flops", "seconds") if u in results.models[-1].speedups]
     names = {"flops": "speedup in FLOPs", "seconds": "speedup in seconds"}
     rows = [["model", "bits per byte", *(names[unit] for unit in units), "p"]]
@@ -44,23 +56,14 @@ def _models(results: StudyResults) -> list[list[str]]:
     return rows
 
 
-def _scaling(results: StudyResults) -> list[list[str]]:
-    if results.laws is None:
-        return []
-    rows = [["model", "exponent k", "savings b"]]
-    for name, law in results.laws.laws.items():
-        saved = results.laws.savings.get(name)
-        rows.append([name, law.k.format(3), str(saved.constant) if saved else "1"])
-    return rows
-
-
-def replaced(text: str, table: str) -> str:
-    """Returns a page with the table between its marks."""
+def replaced(text: str, tables: str) -> str:
+    """Returns a page with the tables between its marks."""
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table}\n{END}{after}"
+    return f"{before}{START}\n{tables}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    page = README.read_text(encoding="utf-8")
-    README.write_text(replaced(page, results_table()), encoding="utf-8")
+    for path, names in PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        path.write_text(replaced(page, results_tables(names)), encoding="utf-8")

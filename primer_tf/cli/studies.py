@@ -19,7 +19,7 @@ from primer_tf.types import Config
 
 # Fields of `RunConfig` that a study decides, or that are options of their own here.
 DECIDED = ("preset", "steps", "seed", "learning_rate_scale", "vocabulary")
-SCALES = (0.5, 1.0, 2.0)
+SCALES = (0.5, 1.0, 2.0, 4.0)
 
 
 def add_study(parser: ArgumentParser, budget: str, lengths: str = "1") -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+# A larger end of an interval says no more.
+LARGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Estimate:
         text = f"{self.value:.{digits}f}"
         if not self.known:
             return f"{text} (no interval)"
-        return f"{text} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        high = f"{self.high:.{digits}f}" if self.high <= LARGEST else f"over {LARGEST}"
+        return f"{text} ({self.low:.{digits}f} to {high})"
 
     def __str__(self) -> str:
         return self.format()

@@ -32,6 +32,8 @@ def draw_all(results: StudyResults) -> dict[str, Figure]:
         figures["ablation"] = draw_ablation(results)
     if results.surfaces:
         figures["frontier"] = draw_frontier(results)
+    if results.by_size:
+        figures["sizes"] = draw_by_size(results)
     return figures
 
 
@@ -162,6 +164,35 @@ def draw_frontier(results: StudyResults) -> Figure:
     for axes in (frontier, residuals):
         axes.grid(alpha=0.3, which="both")
     frontier.legend(fontsize="small")
+    return figure
+
+
+def draw_by_size(results: StudyResults) -> Figure:
+    """Draws the speedup factor of each model at each size."""
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, found) in enumerate(results.by_size.items()):
+        color, label = f"C{number}", name
+        for compute, speedup in found.at.items():
+            if speedup.factor is None:
+                continue
+            x, factor = compute * 1.03**number, speedup.factor
+            axes.plot(x, factor.value, "o", color=color, label=label)
+            label = None
+            if factor.known:
+                axes.plot([x, x], [factor.low, factor.high], color=color, linewidth=1)
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set(xscale="log", xlabel=f"training FLOPs of {results.study.baseline}")
+    axes.set_ylabel("speedup factor, with 95% intervals")
+    values = [
+        each.factor.value
+        for found in results.by_size.values()
+        for each in found.at.values()
+        if each.factor
+    ]
+    axes.set_ylim(0.8 * min([1, *values]), 1.25 * max([1, *values]))  # Intervals may be endless.
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -20,6 +20,7 @@ from primer_tf.studies.tables import (
     p_text,
     point_rows,
     scaling_table,
+    size_table,
     target_table,
     to_csv,
 )
@@ -31,6 +32,7 @@ HEADINGS = {
     "speedups": "Speedup",
     "ablation": "Single modifications",
     "frontier": "Compute-optimal frontier",
+    "sizes": "Speedup at each size",
 }
 EXPLANATIONS = {
     "curves": "Mean over the seeds; the bands hold all seeds. The dashed line is the baseline's "
@@ -42,6 +44,7 @@ EXPLANATIONS = {
     "Above 1 it helps.",
     "frontier": "Every point is a run's loss. The lines are the least loss at each compute on the "
     "fitted surface E + A N^-alpha + B D^-beta; the bands are 95% intervals.",
+    "sizes": "The speedup factor in FLOPs, each size against the baseline of the same size.",
 }
 
 
@@ -82,6 +85,8 @@ def all_tables(results: StudyResults) -> dict[str, Table]:
     if results.laws is not None:
         tables["scaling"] = scaling_table(results)
         tables["targets"] = target_table(results)
+    if results.by_size:
+        tables["sizes"] = size_table(results)
     return tables
 
 
@@ -103,6 +108,14 @@ def summary(results: StudyResults) -> list[str]:
                     f"{model.name} reaches the final loss of {baseline} with {found.factor} times "
                     f"less compute in FLOPs (p {p_text(model.p_value)})."
                 )
+    for name, by_size in results.by_size.items():
+        factors = [each.factor.value for each in by_size.at.values() if each.factor]
+        if factors and by_size.growth is not None:
+            lines.append(
+                f"{name} reaches the final losses of {baseline} of the same size with "
+                f"{min(factors):.2f} to {max(factors):.2f} times less compute; the factor grows "
+                f"with the compute to the power of {by_size.growth.format(3)}."
+            )
     laws = results.laws
     savings = laws.savings if laws else {}
     equality = laws.equality if laws else None
@@ -131,6 +144,7 @@ def _sections(folder, results, pictures, tables):
         "ablation": "Effects of the modifications",
         "scaling": "Power laws l = a c^-k",
         "targets": "Predicted FLOPs for a loss",
+        "sizes": f"Speedup over {results.study.baseline} of the same size, in FLOPs",
     }
     for name, table in tables.items():
         yield f"<h2>{titles[name]}</h2>\n{_table(table)}"

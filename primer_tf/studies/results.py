@@ -24,6 +24,7 @@ from primer_tf.studies.scaling_law import ScalingLaws, scaling_laws
 from primer_tf.studies.scaling_surface import ScalingPoints, ScalingSurface
 from primer_tf.studies.significance import p_value
 from primer_tf.studies.speedup import Curves, Speedup, relative_speed, speedup_factor
+from primer_tf.studies.speedup_by_size import SpeedupBySize, speedup_by_size
 from primer_tf.studies.step_times import StepTimes
 from primer_tf.studies.study import Run, Study
 
@@ -93,6 +94,7 @@ class StudyResults:
         ablation: The `AblationResult`s.
         surfaces: The fitted surface of each model, for `"scale"`.
         laws: The `ScalingLaws`, for `"scale"`.
+        by_size: The `SpeedupBySize` of each model but the baseline, for `"scale"`.
         notes: Sentences about what is missing or went wrong.
     """
 
@@ -104,6 +106,7 @@ class StudyResults:
     ablation: list[AblationResult]
     surfaces: dict[str, ScalingSurface]
     laws: ScalingLaws | None
+    by_size: dict[str, SpeedupBySize]
     notes: list[str]
 
 
@@ -121,7 +124,7 @@ def study_results(folder: Path, study: Study) -> StudyResults:
     notes: list[str] = []
     if study.budget["unit"] == "seconds" and times is None:
         notes.append("The times of a step are not measured yet.")
-        return StudyResults(study, [], {}, None, [], [], {}, None, notes)
+        return StudyResults(study, [], {}, None, [], [], {}, None, {}, notes)
     runs = planned_runs(folder, study)
     records = read_records(folder, runs)
     if missing := len(runs) - len(records):
@@ -129,18 +132,21 @@ def study_results(folder: Path, study: Study) -> StudyResults:
     notes += [r["message"] for r in records.values() if r["status"] != FINISHED]
     notes += _tuning_notes(study, runs)
     finished = {run: record for run, record in records.items() if record["status"] == FINISHED}
-    models, ablation, surfaces, laws = [], [], {}, None
+    models, ablation, surfaces, laws, by_size = [], [], {}, None, {}
     if study.kind == "scale":
         surfaces = _surfaces(study, finished, notes)
         if study.baseline in surfaces:
             laws = scaling_laws(surfaces, study.baseline)
+        by_size = _by_size(study, finished)
     else:
         models = _models(study, finished, times)
         if not models:
             notes.append(f"No run of the baseline {study.baseline} has finished.")
         if study.kind == "ablate":
             ablation = _ablation({model.name: model for model in models})
-    return StudyResults(study, runs, records, times, models, ablation, surfaces, laws, notes)
+    return StudyResults(
+        study, runs, records, times, models, ablation, surfaces, laws, by_size, notes
+    )
 
 
 def _tuning_notes(study: Study, runs: Sequence[Run]) -> list[str]:
@@ -195,6 +201,21 @@ def _curves_of_ends(runs: Mapping[Run, Record]) -> Curves:
     return Curves(np.array(steps, float), np.array(losses, float).reshape(-1, len(steps)))
 
 
+def _longest(runs: Mapping[Run, Record]) -> list[Record]:
+    steps = max((run.steps for run in runs), default=0)
+    return [record for run, record in runs.items() if run.steps == steps]
+
+
+def _curves_of_model(study: Study, runs: Mapping[Run, Record]) -> Curves | None:
+    """Returns the curves of runs of one model and size, `None` before a seed of it is done."""
+    if not runs:
+        return None
+    if not study.separate_lengths or len(study.lengths) == 1:
+        return _curves(_longest(runs))
+    curves = _curves_of_ends(runs)
+    return curves if len(curves.losses) else None
+
+
 def _in_unit(curves: Curves, per_step: float) -> Curves:
     return Curves(curves.compute * per_step, curves.losses)
 
@@ -206,13 +227,9 @@ def _models(
     all_curves: dict[str, Curves] = {}
     for name in study.models:
         runs = {run: record for run, record in finished.items() if run.model == name}
-        longest = max((run.steps for run in runs), default=0)
-        by_model[name] = [record for run, record in runs.items() if run.steps == longest]
-        if runs and study.separate_lengths and len(study.lengths) > 1:
-            all_curves[name] = _curves_of_ends(runs)
-        elif runs:
-            all_curves[name] = _curves(by_model[name])
-    all_curves = {name: curves for name, curves in all_curves.items() if len(curves.losses)}
+        by_model[name] = _longest(runs)
+        if (curves := _curves_of_model(study, runs)) is not None:
+            all_curves[name] = curves
     if study.baseline not in all_curves:
         return []
     base = all_curves[study.baseline]
@@ -274,6 +291,20 @@ def _effect(
         gain=relative_speed(curves[0], curves[1]),
         p_value=p_value(finals[1], finals[0]),
     )
+
+
+def _by_size(study: Study, finished: Mapping[Run, Record]) -> dict[str, SpeedupBySize]:
+    curves: dict[str, dict[str, Curves]] = {name: {} for name in study.models}
+    for name in study.models:
+        for size in study.sizes:
+            runs = {
+                r: record for r, record in finished.items() if (r.model, r.size) == (name, size)
+            }
+            if (own := _curves_of_model(study, runs)) is not None:
+                curves[name][size] = _in_unit(own, study.flops_per_step(name, size))
+    base = curves.pop(study.baseline)
+    found = {name: speedup_by_size(base, own) for name, own in curves.items()}
+    return {name: each for name, each in found.items() if each.at}
 
 
 def _surfaces(

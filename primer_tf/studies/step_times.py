@@ -1,6 +1,7 @@
 """What a training step of each model costs in seconds, measured in alternation."""
 
 import dataclasses
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from primer_tf.studies.study import Study
 FILE = "step_times.json"
 ROUNDS = 10
 STEPS = 5
+# Rounds go on until every ratio is known this well, or for so many seconds.
+PRECISION = 0.01
+PATIENCE = 600
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,12 @@ def read_step_times(output: Path) -> StepTimes | None:
 def measure(study: Study, output: Path, rounds: int = ROUNDS, steps: int = STEPS) -> None:
     """Measures the step times of all models of a study, of one size, and keeps them.
 
+    On a machine that does other things rounds differ, and more of them are measured.
+
     Args:
         study: The study.
         output: The folder of the study.
-        rounds: Number of rounds. Defaults to 10.
+        rounds: Least number of rounds. Defaults to 10.
         steps: Number of steps that each model takes in a round. Defaults to 5.
     """
     from primer_tf.studies.environment import environment
@@ -78,15 +84,21 @@ def measure(study: Study, output: Path, rounds: int = ROUNDS, steps: int = STEPS
         trainer(1)
         trainer(1)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    for round_number in range(rounds):
-        print(f"Measuring steps, round {round_number + 1}/{rounds}", flush=True)
+    times = StepTimes(seconds, environment())
+    start = time.monotonic()
+    for number in itertools.count(1):
+        print(f"Measuring steps, round {number}", flush=True)
         for name, trainer in trainers.items():
-            start = time.perf_counter()
+            begun = time.perf_counter()
             trainer(steps)
-            seconds[name].append((time.perf_counter() - start) / steps)
+            seconds[name].append((time.perf_counter() - begun) / steps)
+        errors = [times.ratio(study.baseline, name)[1] for name in study.models]
+        known = max(errors) <= PRECISION or time.monotonic() - start > PATIENCE
+        if number >= rounds and known:
+            break
     write_record(
         output / FILE,
-        {"seconds": seconds, "steps_in_a_round": steps, "environment": environment()},
+        {"seconds": seconds, "steps_in_a_round": steps, "environment": times.environment},
     )
 
 
@@ -94,6 +106,7 @@ def _trainer(study: Study, model: str) -> Any:
     """Returns a function that trains a model for a number of steps."""
     import keras
 
+    from primer_tf.data.repeatable_batches import repeatable_batches
     from primer_tf.data.token_chunks import TokenChunks
     from primer_tf.losses import NextTokenLoss
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
@@ -119,14 +132,12 @@ def _trainer(study: Study, model: str) -> Any:
     # The time of a step does not depend on the text.
     size = config.batch_size * config.sequence_length
     tokens = np.random.default_rng(0).integers(3, config.vocabulary_size, size=2 * size)
-    batches = TokenChunks(tokens.astype("int32"), config.sequence_length).training_batches(
-        config.batch_size, seed=0
-    )
+    chunks = TokenChunks(tokens.astype("int32"), config.sequence_length)
 
     def train(steps: int) -> None:
         keras.Model.fit(
             trained,
-            batches,
+            repeatable_batches(lambda: chunks.training_batches(config.batch_size, seed=0)),
             steps_per_epoch=steps * config.gradient_accumulation_steps,
             shuffle=False,
             verbose=0,

@@ -77,6 +77,16 @@ def scaling_table(results: StudyResults) -> Table:
     return rows
 
 
+def size_table(results: StudyResults) -> Table:
+    """Returns the speedup in FLOPs at each size, and with which exponent it grows."""
+    compute = sorted({c for found in results.by_size.values() for c in found.at})
+    rows = [["model", *(f"at {c:.1e} FLOPs" for c in compute), "growth with the FLOPs"]]
+    for name, found in results.by_size.items():
+        growth = "too few sizes" if found.growth is None else found.growth.format(3)
+        rows.append([name, *(str(found.at.get(c, "")) for c in compute), growth])
+    return rows
+
+
 def target_table(results: StudyResults) -> Table:
     """Returns the compute that each architecture needs for the baseline's losses."""
     laws = results.laws

@@ -70,11 +70,11 @@ def train_runs(study: Study, runs: Sequence[Run], output: Path) -> None:
     configs = [study.config(run, vocabulary) for run in runs]
     trained, chunks = train_vectorized(configs)
     digest = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
-    for run, each in zip(runs, trained, strict=True):
+    for run, config, each in zip(runs, configs, trained, strict=True):
         status, message = FINISHED, None
         if each.diverged:
             status, message = DIVERGED, f"{run.name}: Training has diverged: {each.diverged}."
-        _write(study, run, output, each.config, status, message, digest, chunks.sha256, each.rows)
+        _write(study, run, output, config, status, message, digest, chunks.sha256, each.rows)
 
 
 def _write(
@@ -88,7 +88,19 @@ def _write(
     tokens_sha256: str,
     rows: Sequence[Mapping[str, float]],
 ) -> None:
-    """Writes the record of a run."""
+    """Writes the record of a run.
+
+    Args:
+        study: The study.
+        run: The run.
+        output: The folder of the study.
+        config: What defined the run.
+        status: `FINISHED` or `DIVERGED`.
+        message: What the report says of it, or `None`.
+        vocabulary_sha256: Digest of the vocabulary.
+        tokens_sha256: Digest of the training tokens.
+        rows: A dict for each evaluation, with the names in `CURVE` and `tokens_per_second`.
+    """
     from primer_tf.studies.environment import environment
 
     cost = study.cost(run.model, run.size)

@@ -12,6 +12,8 @@ from primer_tf.studies.run_record import read_record, record_path, write_record
 from primer_tf.studies.run_study import chosen_scales, planned_runs, run_studies
 from tests.studies.fake_runs import FakeRuns, compare_study, scale_study, start
 
+DECAY = {**compare_study().training, "linear_decay_fraction": 0.5}
+
 
 def run(folder, study, **kwargs):
     runs = FakeRuns(study, **kwargs)
@@ -66,6 +68,31 @@ def test_the_first_failure_starts_no_other_run(tmp_path):
     assert len(list((folder / "runs").iterdir())) == len(runs.done) <= 3
 
 
+def test_runs_of_one_model_train_at_once(tmp_path):
+    study = compare_study(lengths=[0.5, 1.0], training=DECAY)
+    folder = start(study, tmp_path / "study")
+    runs, lines = FakeRuns(study), []
+    run_studies([folder], lines.append, runs, vectorize=4)
+    assert [(job[0].model, len(job)) for job in runs.jobs] == [
+        *(("vanilla", 4), ("primer_ez", 4), ("vanilla", 2), ("primer_ez", 2))
+    ]
+    assert sorted(runs.done, key=str) == sorted(planned_runs(folder, study), key=str)
+    assert lines[0] == "Runs up to 4 of 12: study/4 runs of vanilla"
+
+
+def test_a_record_of_another_learning_rate_is_another_run(tmp_path):
+    study = compare_study(seeds=[0], learning_rate_scales=[0.5, 1.0])
+    folder = start(study, tmp_path / "study")
+    run(folder, study)
+    tuned = compare_study(seeds=[0], learning_rate_scales=[0.5, 1.0, 2.0])
+    (folder / "study.json").unlink()
+    start(tuned, folder)
+    again = run(folder, tuned)
+    # The new rate is the best, and only the runs with the old one are repeated.
+    assert [each.learning_rate_scale for each in again.done] == [2.0] * 4
+    assert [each.tuning for each in again.done] == [True, True, False, False]
+
+
 def test_progress_says_what_is_left(tmp_path):
     study = compare_study(seeds=[0])
     folder = start(study, tmp_path / "study")
@@ -93,8 +120,7 @@ def test_the_speedup_is_that_of_the_simulation(tmp_path):
 
 def test_with_a_decay_each_point_is_the_end_of_a_run(tmp_path):
     """Losses in the middle of a run, before its decay, say nothing about a shorter run."""
-    training = {**compare_study().training, "linear_decay_fraction": 0.5}
-    study = compare_study(training=training, lengths=[0.25, 0.5, 0.75, 1.0])
+    study = compare_study(training=DECAY, lengths=[0.25, 0.5, 0.75, 1.0])
     folder = start(study, tmp_path / "study")
     runs = FakeRuns(study)
 
