@@ -1,4 +1,4 @@
-"""Batches for `fit` and `predict` are all read, each time, and nothing waits for TensorFlow's tuner."""
+"""Batches for `fit` and `predict` are all read, each time, and TensorFlow tunes nothing."""
 
 import keras
 import numpy as np
