@@ -100,7 +100,7 @@ def draw_speedups(results: StudyResults) -> Figure:
                 shade = str(0.45 + 0.15 * (row - len(units)))
                 axes.barh(y, published, height, color=shade)
                 axes.text(published, y, f" {published:.2f}", va="center", fontsize="x-small")
-        axes.barh(0, 0, color=str(0.45 + 0.15 * (row - len(units))), label=experiment)
+        axes.barh(0, 0, height, color=str(0.45 + 0.15 * (row - len(units))), label=experiment)
     middle = height * (len(units) + len(experiments) - 1) / 2
     axes.set_yticks([place + middle for place in range(len(models))], [m.name for m in models])
     axes.invert_yaxis()

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from primer_tf.files import atomic_write
+from primer_tf.studies.estimate import LARGEST
 from primer_tf.studies.figures import draw_all, png
 from primer_tf.studies.results import StudyResults, study_results
 from primer_tf.studies.run_record import DIVERGED
@@ -120,6 +121,12 @@ def summary(results: StudyResults) -> list[str]:
     savings = laws.savings if laws else {}
     equality = laws.equality if laws else None
     for name, saved in savings.items():
+        if saved.constant.high is None or saved.constant.high > LARGEST:
+            lines.append(
+                f"The fitted surfaces do not tell how much less compute {name} needs than "
+                f"{baseline} at the best sizes."
+            )
+            continue
         lines.append(
             f"At the best sizes {name} needs {saved.constant} times less compute than {baseline} "
             "for the same loss, if the exponents are the same "

@@ -39,7 +39,7 @@ def test_a_report(browser, tmp_path, name, width):
     # Nothing sticks out; wide tables scroll inside.
     assert page.evaluate("document.documentElement.scrollWidth") <= columns
     images = page.locator("img")
-    assert images.count() == {"compare": 2, "ablate": 1, "scale": 1}[name]
+    assert images.count() == {"compare": 2, "ablate": 1, "scale": 2}[name]
     for index in range(images.count()):
         image = images.nth(index)
         assert image.evaluate("image => image.naturalWidth") > 500
