@@ -23,7 +23,7 @@ SMALL = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "head_dim": 8, "inte
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "text.txt").write_text("\n".join([*SENTENCES] * 20))
-    atomic_write(folder / VOCABULARY, train_vocabulary(SENTENCES, 280))
+    atomic_write(folder / VOCABULARY, train_vocabulary(SENTENCES, 300))
     return folder
 
 
@@ -35,7 +35,7 @@ def make_study(folder, **training):
         baseline="primer_ez",
         training={
             "data": str(folder / "text.txt"),
-            "vocabulary_size": 280,
+            "vocabulary_size": 300,
             "batch_size": 2,
             "sequence_length": 8,
             "interval": 3,
