@@ -1,4 +1,4 @@
-"""Writes the results tables of README.md and docs/results.md from the recorded studies in `results/`.
+"""Writes the results tables of README.md and docs/results.md from the studies in `results/`.
 
 `python -m benchmarks.results_table` replaces what stands between two marks in each page.
 """

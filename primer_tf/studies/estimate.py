@@ -32,15 +32,10 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether there is an interval."""
-        return self.low is not None and self.high is not None
-
     def format(self, digits: int = 2) -> str:
         """Returns the number and its interval as text."""
         text = f"{self.value:.{digits}f}"
-        if not self.known:
+        if self.low is None or self.high is None:
             return f"{text} (no interval)"
         high = f"{self.high:.{digits}f}" if self.high <= LARGEST else f"over {LARGEST}"
         return f"{text} ({self.low:.{digits}f} to {high})"

@@ -171,26 +171,21 @@ def draw_by_size(results: StudyResults) -> Figure:
     """Draws the speedup factor of each model at each size."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
+    values = [1.0]
     for number, (name, found) in enumerate(results.by_size.items()):
-        color, label = f"C{number}", name
-        for compute, speedup in found.at.items():
-            if speedup.factor is None:
-                continue
-            x, factor = compute * 1.03**number, speedup.factor
-            axes.plot(x, factor.value, "o", color=color, label=label)
-            label = None
-            if factor.known:
+        color = f"C{number}"
+        factors = {c: each.factor for c, each in found.at.items() if each.factor is not None}
+        places = [compute * 1.03**number for compute in factors]
+        own = [factor.value for factor in factors.values()]
+        axes.plot(places, own, "o", color=color, label=name)
+        values += own
+        for x, factor in zip(places, factors.values(), strict=True):
+            if factor.low is not None and factor.high is not None:
                 axes.plot([x, x], [factor.low, factor.high], color=color, linewidth=1)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", xlabel=f"training FLOPs of {results.study.baseline}")
     axes.set_ylabel("speedup factor, with 95% intervals")
-    values = [
-        each.factor.value
-        for found in results.by_size.values()
-        for each in found.at.values()
-        if each.factor
-    ]
-    axes.set_ylim(0.8 * min([1, *values]), 1.25 * max([1, *values]))  # Intervals may be endless.
+    axes.set_ylim(0.8 * min(values), 1.25 * max(values))  # Intervals may be endless.
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure

@@ -112,6 +112,7 @@ def train_vectorized(
     dtype = choose_dtype(first.dtype, report)
     configs = [dataclasses.replace(each, dtype=dtype) for each in configs]
     config, runs = configs[0], [VectorizedRun(each) for each in configs]
+    assert config.vocabulary is not None  # A study has one for all its runs.
     tokenizer = PrimerTokenizer(read_vocabulary(config.vocabulary))
     data = (tokenizer, config.sequence_length, config.validation_data)
     chunks, _ = load_chunks(config.data, "train", *data)
