@@ -85,7 +85,7 @@ def test_coverage_of_many_studies(speed, seeds):
 
 def test_one_seed_has_no_interval():
     factor = speedup_factor(curves(1), curves(3, 2.0)).factor
-    assert not factor.known
+    assert factor.low is None
     assert "no interval" in str(factor)
 
 
