@@ -28,7 +28,7 @@ def test_tables_of_recorded_studies(tmp_path):
         folder = start(study, tmp_path / name)
         run_studies([folder], lambda line: None, FakeRuns(study))
     tables = results_table.results_tables(names, tmp_path)
-    assert tables.count("| vanilla | ") == 5 and tables.count("savings b") == 1
+    assert tables.count("\n| vanilla | ") == 5 and tables.count("savings b") == 1
     page = f"before\n{START}\nold\n{END}\nafter"
     assert results_table.replaced(page, tables) == f"before\n{START}\n{tables}\n{END}\nafter"
 
