@@ -104,6 +104,24 @@ def test_a_run_that_diverges(text, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_runs_of_a_model_at_once(text, tmp_path):
+    output = tmp_path / "study"
+    command = [sys.executable, "-m", "primer_tf.cli", *arguments(text, output, "--vectorize", "2")]
+
+    def run(backend):
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    refused = run("tensorflow")
+    assert refused.returncode == 1 and "set KERAS_BACKEND=jax" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1 and not (output / "runs").exists()
+    done = run("jax")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 runs at once, step 4/4") == 2
+    assert len(list((output / "runs").iterdir())) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_and_started_again_it_goes_on(text, tmp_path, number):
     output = tmp_path / "study"
