@@ -20,7 +20,7 @@ from primer_tf.errors import UserError
 from primer_tf.evaluation.evaluator import Evaluation, Evaluator
 from primer_tf.models import PrimerTokenizer
 from primer_tf.studies.vectorized_program import VectorizedProgram
-from primer_tf.training.callbacks.stop_at_divergence import LARGEST_LOSS
+from primer_tf.training.callbacks.stop_at_divergence import LARGEST_LOSS, divergence_reason
 from primer_tf.training.choose_dtype import choose_dtype
 from primer_tf.training.config import RunConfig
 
@@ -68,9 +68,9 @@ class VectorizedRun:
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             at = self.done + 1 + wrong[0] // self.config.gradient_accumulation_steps
-            self.diverged = f"the training loss is {losses[wrong[0]]:.6g} at step {at}"
+            self.diverged = divergence_reason("training loss", losses[wrong[0]], at)
         elif not evaluation.loss <= LARGEST_LOSS:
-            self.diverged = f"the validation loss is {evaluation.loss:.6g} at step {step}"
+            self.diverged = divergence_reason("validation loss", evaluation.loss, step)
         else:
             self.rows.append(
                 {

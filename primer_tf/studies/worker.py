@@ -21,7 +21,6 @@ from primer_tf.errors import UserError, first_line
 from primer_tf.studies.run_record import DIVERGED, FINISHED, record_path, write_record
 from primer_tf.studies.study import Run, Study
 from primer_tf.studies.study_file import read_study
-from primer_tf.training.config import RunConfig
 
 WORK = "work"
 VOCABULARY = "vocabulary.model"
@@ -48,17 +47,16 @@ def train_run(study: Study, run: Run, output: Path) -> None:
     folder = output / WORK / run.name
     config = study.config(run, output / VOCABULARY)
     resume = (folder / "run.json").exists()
-    status, message = FINISHED, None
+    message = None
     try:
         train(config, folder, resume=resume)
     except Divergence as error:
-        status, message = DIVERGED, str(error).replace(str(folder), run.name)
+        message = str(error).replace(str(folder), run.name)
     history = folder / "history.csv"
     # A run may diverge before its first evaluation.
     rows = read_history(history) if history.exists() else []
     started = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    digests = started["vocabulary_sha256"], started["tokens_sha256"]
-    _write(study, run, output, config, status, message, *digests, rows)
+    _write(study, run, output, rows, started["tokens_sha256"], message)
     shutil.rmtree(folder)
 
 
@@ -66,27 +64,19 @@ def train_runs(study: Study, runs: Sequence[Run], output: Path) -> None:
     """Trains runs of one model at once, and writes their records; see `train_run`."""
     from primer_tf.studies.vectorized_training import train_vectorized
 
-    vocabulary = output / VOCABULARY
-    configs = [study.config(run, vocabulary) for run in runs]
-    trained, chunks = train_vectorized(configs)
-    digest = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
-    for run, config, each in zip(runs, configs, trained, strict=True):
-        status, message = FINISHED, None
-        if each.diverged:
-            status, message = DIVERGED, f"{run.name}: Training has diverged: {each.diverged}."
-        _write(study, run, output, config, status, message, digest, chunks.sha256, each.rows)
+    trained, chunks = train_vectorized([study.config(run, output / VOCABULARY) for run in runs])
+    for run, each in zip(runs, trained, strict=True):
+        message = each.diverged and f"{run.name}: Training has diverged: {each.diverged}."
+        _write(study, run, output, each.rows, chunks.sha256, message)
 
 
 def _write(
     study: Study,
     run: Run,
     output: Path,
-    config: RunConfig,
-    status: str,
-    message: str | None,
-    vocabulary_sha256: str,
-    tokens_sha256: str,
     rows: Sequence[Mapping[str, float]],
+    tokens_sha256: str,
+    message: str | None,
 ) -> None:
     """Writes the record of a run.
 
@@ -94,29 +84,26 @@ def _write(
         study: The study.
         run: The run.
         output: The folder of the study.
-        config: What defined the run.
-        status: `FINISHED` or `DIVERGED`.
-        message: What the report says of it, or `None`.
-        vocabulary_sha256: Digest of the vocabulary.
-        tokens_sha256: Digest of the training tokens.
         rows: A dict for each evaluation, with the names in `CURVE` and `tokens_per_second`.
+        tokens_sha256: Digest of the training tokens.
+        message: What the report says of a run that has diverged, otherwise `None`.
     """
     from primer_tf.studies.environment import environment
 
-    cost = study.cost(run.model, run.size)
+    cost, vocabulary = study.cost(run.model, run.size), output / VOCABULARY
     write_record(
         record_path(output, run),
         {
             "run": dataclasses.asdict(run),
-            "status": status,
+            "status": DIVERGED if message else FINISHED,
             "message": message,
             # The paths of this machine say nothing elsewhere.
             "config": {
-                **dataclasses.asdict(config),
+                **dataclasses.asdict(study.config(run, vocabulary)),
                 "vocabulary": VOCABULARY,
                 **{k: v for k, v in study.training.items() if k.endswith("data")},
             },
-            "vocabulary_sha256": vocabulary_sha256,
+            "vocabulary_sha256": hashlib.sha256(vocabulary.read_bytes()).hexdigest(),
             "tokens_sha256": tokens_sha256,
             "parameters": cost.parameters,
             "train_flops_per_token": cost.train_flops,

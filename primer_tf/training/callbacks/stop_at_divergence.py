@@ -28,6 +28,17 @@ class Divergence(UserError):
         self.reason = reason
 
 
+def divergence_reason(what: str, loss: float, step: int) -> str:
+    """Returns what was found where training has diverged.
+
+    Args:
+        what: The name of the loss.
+        loss: The loss.
+        step: The step at which it was measured.
+    """
+    return f"the {what} is {loss:.6g} at step {step}"
+
+
 class StopAtDivergence(keras.callbacks.Callback):
     """Ends training when a loss is not finite, or when the perplexity overflows float32.
 
@@ -68,7 +79,7 @@ class StopAtDivergence(keras.callbacks.Callback):
         self.checkpoints.wait()
         good = [saved for saved in self.checkpoints.steps() if saved < step]
         kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint exists yet"
-        reason = f"the {what} is {loss:.6g} at step {step}"
+        reason = divergence_reason(what, loss, step)
         return Divergence(
             f"Training has diverged: {reason}; {kept}. Resume with max_restarts to skip the data, "
             "or start again in another folder with a smaller learning_rate_scale, or with "
