@@ -65,11 +65,13 @@ def causal_attention(
             outputs.append(y / ops.cast(total, y.dtype))
             normalizers.append(ops.log(total) + largest)
         output = ops.concatenate(outputs, axis=2)
+        # Only the garbage collector would free a result that its own gradient holds, on PyTorch.
+        held = ops.stop_gradient(output)
 
         def gradients(*args, upstream=None):
             dy = args[0] if upstream is None else upstream
             # sum_s weights * d weights, which the softmax's gradient subtracts.
-            shift = at_least_float32(ops.sum(dy * output, axis=-1, keepdims=True))
+            shift = at_least_float32(ops.sum(dy * held, axis=-1, keepdims=True))
             dq, dk, dv = [], None, None
             d_bias = ops.zeros_like(bias)
             # Backwards, because the last block's keys are all keys.
