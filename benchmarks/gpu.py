@@ -162,7 +162,7 @@ def reason(error):
 
 def training(bench, model, models, dtypes):
     """Trains on random batches."""
-    batch_size, length, steps = bench.arguments.batch_size, bench.arguments.length, 10
+    batch_size, length, steps = bench.arguments.batch_size, bench.arguments.length, 30
     if bench.arguments.smoke:
         batch_size, length, steps = 2, 32, 1
     shared = {"model": model, "batch_size": batch_size, "length": length, "steps": steps}

@@ -1,8 +1,10 @@
 """How soon does the demo text cost 1.557 bits per byte, and what is reached in the same seconds?
 
-The first recipe, 400 steps at T5's constant rate, sets the seconds. Each recipe trains 400 steps;
-the last one also as many as it does in half of these seconds, and in all of them. Peers train for
-the same seconds on the same batches, with AdamW. Runs that are in the folder are not repeated.
+First the training steps of all candidates are timed in interleaved runs. The first recipe, 400
+steps at T5's constant rate, sets the seconds; each other recipe and peer trains as many steps as it
+does in them, the last recipe also as many as in half of them. How fast the machine is while they
+train does not matter. Peers train on the same batches with AdamW, at the best of some rates for the
+first seed. Runs that are in the folder are not repeated.
 
 Seconds are those of the training steps: compiling, evaluations and checkpoints are not counted.
 """
@@ -10,7 +12,6 @@ Seconds are those of the training steps: compiling, evaluations and checkpoints 
 import csv
 import itertools
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -18,17 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Candidate, machine, options, write_json
+from benchmarks.harness import SMOKE, TINY, Candidate, machine, measure, options, write_json
 
 NAME = "time_to_loss"
 TARGET = 1.557
 STEPS, BATCH, LENGTH, VOCABULARY = 400, 16, 128, 8000
 CONSTANT = "constant rate, float32"
+FAST = {"dtype": "mixed_bfloat16"}
 RECIPES = {
-    CONSTANT: {"linear_decay_fraction": 0.0},
-    "decay, float32": {},
-    "decay from 2x the rate, float32": {"learning_rate_scale": 2.0},
-    "decay from 2x the rate, bfloat16": {"learning_rate_scale": 2.0, "dtype": "mixed_bfloat16"},
+    CONSTANT: {"linear_decay_fraction": 0.0, "learning_rate_scale": 1.0, "dtype": "float32"},
+    "decay, float32": {"learning_rate_scale": 1.0, "dtype": "float32"},
+    "decay from twice the rate, float32": {"learning_rate_scale": 2.0, "dtype": "float32"},
+    "decay from twice the rate, bfloat16": {"learning_rate_scale": 2.0, **FAST},
 }
 PEERS = {
     "KerasHub GPT2, XLA": ("keras_hub_gpt2", {}),
@@ -43,20 +45,39 @@ def add_arguments(parser):
     parser.add_argument("--seeds", type=int, default=3)
 
 
+def time_steps(smoke, rounds):
+    """Returns the seconds of a training step of each recipe and peer."""
+    ours = {"architecture": "primer_ez"}
+    candidates = [(CONSTANT, "primer", ours)]
+    if not smoke:
+        candidates.append(("bfloat16", "primer", {**ours, **FAST}))
+        for name, (module, settings) in PEERS.items():
+            compiled = {"compiled": True} if module == "hugging_face" else {}
+            candidates.append((name, module, {**settings, **compiled}))
+    shape = {"model": SMOKE if smoke else TINY, "batch_size": BATCH, "length": LENGTH}
+    steps = 1 if smoke else 10
+    rows = measure("train_step", candidates, {**shape, "steps": steps}, rounds)
+    # A ratio is that of interleaved runs, and the reference's own seconds are those of all.
+    whole = rows[0]["seconds"] / steps
+    seconds = {row["candidate"]: whole / row["ratio"] for row in rows}
+    for name, recipe in RECIPES.items():
+        fast = recipe["dtype"] == FAST["dtype"] and not smoke
+        seconds[name] = seconds["bfloat16"] if fast else whole
+    return seconds
+
+
 def train(folder, recipe, steps, seed):
-    """Trains as `primer train` does; returns the seconds of the steps and the bits per byte."""
+    """Trains as `primer train` does; returns the bits per byte at the end."""
     if not (folder / "preset").exists():
-        settings = {"steps": steps, "interval": math.ceil(steps / 4), "seed": seed, **recipe}
+        settings = {"steps": steps, "interval": steps, "seed": seed, **recipe}
         settings |= {"preset": "tiny_primer_ez", "data": "demo", "batch_size": BATCH}
         settings |= {"sequence_length": LENGTH, "vocabulary_size": VOCABULARY}
         given = [f"--{name}={value}" for name, value in settings.items()]
         command = [sys.executable, "-m", "primer_tf.cli", "train", *given, "--output", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     with open(folder / "history.csv", encoding="utf-8") as file:
-        _, *rows = csv.DictReader(file)  # The first steps compile.
-    rate = statistics.median(float(row["tokens_per_second"]) for row in rows)
-    seconds = steps * BATCH * LENGTH / rate
-    return {"steps": steps, "seconds": seconds, "bits_per_byte": float(rows[-1]["bits_per_byte"])}
+        *_, last = csv.DictReader(file)
+    return {"steps": steps, "bits_per_byte": float(last["bits_per_byte"])}
 
 
 def write_batches(path, seed, steps):
@@ -82,15 +103,15 @@ def write_batches(path, seed, steps):
     )
 
 
-def learn(folder, name, seconds, seed):
-    """Trains a peer for so many seconds at each of the rates; returns its best run."""
+def learn(folder, name, steps, seed, rates):
+    """Trains a peer for so many steps at each of the rates; returns its best run."""
     module, settings = PEERS[name]
     batches = folder / f"batches_{seed}.npz"
     if not batches.exists():
         write_batches(batches, seed, 3 * STEPS)
-    settings = {**settings, "seconds": seconds, "seed": seed, "batches": str(batches)}
+    settings = {**settings, "steps": steps, "seed": seed, "batches": str(batches)}
     runs = []
-    for rate in RATES:
+    for rate in rates:
         candidate = Candidate(name, module, "learn", {**settings, "rate": rate})
         candidate.close()
         runs.append({**candidate.first["result"], "rate": rate})
@@ -98,30 +119,24 @@ def learn(folder, name, seconds, seed):
 
 
 def line(name, runs):
-    """Returns the row of a table: means, and the lowest and highest bits per byte."""
+    """Returns the row of a table: the mean, and the lowest and highest bits per byte."""
     bits = [run["bits_per_byte"] for run in runs]
-    steps, seconds = (statistics.mean(run[key] for run in runs) for key in ("steps", "seconds"))
     return (
-        f"  {name:<52}{steps:6.0f} steps {seconds:6.1f} s  {statistics.mean(bits):.4f} bits per "
-        f"byte ({min(bits):.4f} to {max(bits):.4f})"
+        f"  {name:<58}{runs[0]['steps']:5d} steps  {statistics.mean(bits):.4f} bits per byte "
+        f"({min(bits):.4f} to {max(bits):.4f})"
     )
 
 
-def draw(path, budgets, runs):
+def draw(path, seconds, runs):
     """Draws bits per byte over seconds, a point for each run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name in dict.fromkeys(key.split("|")[0] for key in runs):
-        found = sorted(
-            (run["seconds"], run["bits_per_byte"])
-            for key, run in runs.items()
-            if key.split("|")[0] == name
-        )
-        axes.plot(*zip(*found, strict=True), "o", label=name)
-    for budget in budgets:
-        axes.axvline(budget, color="gray", linewidth=0.8, linestyle=":")
+        found = [run for key, run in runs.items() if key.split("|")[0] == name]
+        at = [run["steps"] * seconds[name] for run in found]
+        axes.plot(at, [run["bits_per_byte"] for run in found], "o", label=name)
     axes.axhline(TARGET, color="gray", linewidth=0.8, linestyle="--")
     axes.set(xlabel="seconds of training steps", ylabel="bits per byte, validation")
     axes.grid(alpha=0.3)
@@ -134,45 +149,47 @@ def main():
     arguments = options(__doc__, add_arguments)
     folder = Path(arguments.output) / NAME
     folder.mkdir(parents=True, exist_ok=True)
-    record = folder.with_suffix(".json")
-    runs = json.loads(record.read_text())["runs"] if record.exists() else {}
-    facts = machine(arguments.smoke)
+    path = folder.with_suffix(".json")
+    record = json.loads(path.read_text()) if path.exists() else {}
+    if not record:
+        record = {"machine": machine(arguments.smoke), "runs": {}}
+        record["seconds_of_a_step"] = time_steps(arguments.smoke, arguments.rounds)
+    seconds, runs = record["seconds_of_a_step"], record["runs"]
     base = 4 if arguments.smoke else STEPS
     seeds = range(1 if arguments.smoke else arguments.seeds)
-    recipes = dict(itertools.islice(RECIPES.items(), 2)) if arguments.smoke else RECIPES
-    budgets = []
-
-    def run(key, function, *given):
-        if key not in runs:
-            print(f"  {key} ...", end="\r", flush=True)
-            runs[key] = function(*given)
-            write_json(NAME, {"machine": facts, "runs": runs}, arguments.output)
-        return runs[key]
-
-    def of_recipe(name, what, steps):
-        """Trains a recipe from each seed, those of a seed one after the other."""
-        return [
-            run(f"{name}|{what}|{seed}", train, folder / f"{slug(name)}-{what}-{seed}", *given)
-            for seed in seeds
-            for given in [(recipes[name], steps, seed)]
-        ]
-
     table = []
-    for name in recipes:
-        found = of_recipe(name, "400 steps", base)
-        table.append(line(f"{name}, {base} steps", found))
-        if name == CONSTANT:
-            whole = statistics.median(each["seconds"] for each in found)
-            budgets = [whole / 2, whole]
-    rate = base / statistics.median(each["seconds"] for each in found)
-    for what, budget in zip(("half", "all"), budgets, strict=True):
-        found = of_recipe(name, what, max(2, round(budget * rate)))
-        table.append(line(f"{name}, {what} of the seconds", found))
+
+    def add(name, share, function):
+        """Adds the row of a recipe or a peer that trains for a share of the seconds."""
+        steps = round(share * base * seconds[CONSTANT] / seconds[name])
+        found = []
+        for seed in seeds:
+            key = f"{name}|{share}|{seed}"
+            if key not in runs:
+                print(f"  {key} ...", end="\r", flush=True)
+                runs[key] = function(steps, seed, found)
+                write_json(NAME, record, arguments.output)
+            found.append(runs[key])
+        table.append(line(f"{name}, {share:.0%} of the seconds", found))
+
+    recipes = dict(itertools.islice(RECIPES.items(), 2)) if arguments.smoke else RECIPES
+    for name, recipe in recipes.items():
+
+        def run_recipe(steps, seed, _, name=name, recipe=recipe):
+            return train(folder / f"{slug(name)}-{steps}-{seed}", recipe, steps, seed)
+
+        add(name, 1.0, run_recipe)
+    add(name, 0.5, run_recipe)
     for name in () if arguments.smoke else PEERS:
-        found = [run(f"{name}|all|{s}", learn, folder, name, budgets[1], s) for s in seeds]
-        table.append(line(f"{name}, all of the seconds", found))
+
+        def run_peer(steps, seed, found, name=name):
+            rates = [found[0]["rate"]] if found else RATES
+            return learn(folder, name, steps, seed, rates)
+
+        add(name, 1.0, run_peer)
+    print(f"\n{base * seconds[CONSTANT]:.1f} seconds of steps")
     print("\n".join(table))
-    draw(record, budgets, runs)
+    draw(path, seconds, runs)
 
 
 def slug(name):

@@ -66,6 +66,7 @@ __all__ = [
     "squeeze_or_expand_to_same_rank",
     # XLA must not compile generation where Keras would not let it compile training.
     "model_supports_jit",
+    "supports_flash_attention",
     "flatten_layers",
     "moving_averages",
     "open_for_weights",
@@ -112,6 +113,26 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("keras_hub.src.utils.preset_utils"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def supports_flash_attention(shape: tuple[int, ...], dtype: Any) -> bool:
+    """Returns whether Keras' `dot_product_attention` on JAX can use cuDNN's flash attention.
+
+    On a TPU Keras has flash attention, too, but without a bias.
+
+    Args:
+        shape: Shape of the queries and keys, `[B, H, T, D]`.
+        dtype: Their dtype.
+    """
+    import jax
+    from keras.src.backend.jax.nn import _can_use_flash_attention
+
+    if jax.devices()[0].platform != "gpu":
+        return False
+    batch, heads, length, channels = shape
+    x = jax.ShapeDtypeStruct((batch, length, heads, channels), dtype)
+    bias = jax.ShapeDtypeStruct((1, heads, length, length), dtype)
+    return bool(_can_use_flash_attention(x, x, x, bias))
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -3,6 +3,8 @@
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from benchmarks.harness import TINY
+
 
 def build(model, length):
     """Returns a model with fresh weights."""
@@ -40,10 +42,8 @@ def train_step(model, batch_size, length, steps=1, compiled=False, bfloat16=Fals
     return run
 
 
-def learn(seconds, seed, rate, batches, bfloat16=False):
-    """Returns a function that trains for so many seconds and returns what was reached."""
-    import copy
-
+def learn(steps, seed, rate, batches, bfloat16=False):
+    """Returns a function that trains on the batches and returns what was reached."""
     import numpy as np
 
     from benchmarks.candidates import learning
@@ -51,12 +51,10 @@ def learn(seconds, seed, rate, batches, bfloat16=False):
     def run():
         text = np.load(batches)
         torch.manual_seed(seed)
-        network = build(learning.MODEL, text["inputs"].shape[-1]).train()
-        start = copy.deepcopy(network.state_dict())
+        network = build(TINY, text["inputs"].shape[-1]).train()
         optimizer = torch.optim.AdamW(
             network.parameters(), rate, betas=(0.9, 0.95), weight_decay=learning.WEIGHT_DECAY
         )
-        fresh = copy.deepcopy(optimizer.state_dict())
         forward = torch.compile(network)
 
         def loss(ids, targets, **options):
@@ -79,11 +77,7 @@ def learn(seconds, seed, rate, batches, bfloat16=False):
                 each = loss(ids, targets, reduction="none")
             return float((each.numpy() * weights.reshape(-1)).sum())
 
-        def reset():
-            network.load_state_dict(start)
-            optimizer.load_state_dict(fresh)
-
-        return learning.learn(text, seconds, rate, step, nats, reset)
+        return learning.learn(text, steps, rate, step, nats)
 
     return run
 

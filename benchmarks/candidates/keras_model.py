@@ -6,14 +6,21 @@ import numpy as np
 from benchmarks.candidates import scoring_requests
 
 
-def train(causal_lm, vocabulary_size, batch_size, length, steps):
-    """Returns a function that trains a compiled model on random batches."""
+def random_batches(vocabulary_size, batch_size, length):
+    """Returns a function that makes a batch of random tokens."""
     rng = np.random.default_rng(0)
     mask = np.ones((batch_size, length), "int32")
 
     def batch():
         tokens = rng.integers(3, vocabulary_size, (batch_size, length + 1), "int32")
         return {"token_ids": tokens[:, :-1], "padding_mask": mask}, tokens[:, 1:]
+
+    return batch
+
+
+def train(causal_lm, vocabulary_size, batch_size, length, steps):
+    """Returns a function that trains a compiled model on random batches."""
+    batch = random_batches(vocabulary_size, batch_size, length)
 
     def run():  # not `fit`, which ends by waiting seconds for its input pipeline
         losses = [causal_lm.train_on_batch(*batch(), return_dict=True) for _ in range(steps)]

@@ -246,7 +246,7 @@ def _chunk_losses(
     """
     logits = at_least_float32(product)
     classes = logits.shape[-1]
-    target_logit = _at_target(logits, ops.clip(target, 0, classes - 1))
+    target_logit = at_least_float32(_at_target(product, ops.clip(target, 0, classes - 1)))
     largest = ops.max(logits, axis=-1)
     powers = ops.exp(logits - largest[:, None])
     power_sum = ops.sum(powers, axis=-1)
