@@ -21,6 +21,18 @@ ALL_ROWS = slice(None)
 Batch = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
+def without_masks(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yields batches of full chunks without their padding masks, which `fit` takes for all ones.
+
+    Attention then computes no masks, and on a GPU may be flash attention.
+
+    Args:
+        batches: What `TokenChunks.training_batches` yields.
+    """
+    for inputs, targets, weights in batches:
+        yield {"token_ids": inputs["token_ids"]}, targets, weights
+
+
 class TokenChunks:
     """Documents, each followed by the end token, concatenated and cut into chunks (T5's `lm`).
 

@@ -29,7 +29,8 @@ def causal_attention(
     `softmax(Q K^T + bias) V`, one query block at a time. The gradient computes the weights of a
     block again from the log of the softmax's normalizer (Dao et al. 2022, section 3.1), so memory
     grows with `T`, not with `T^2`. The result can be differentiated once, in the first four
-    arguments. On GPUs `flash_attention` does the same where it can.
+    arguments. On GPUs `flash_attention` does the same where
+    it can, without masks.
 
     Args:
         query: `[B, H, T, D]`.
@@ -41,24 +42,12 @@ def causal_attention(
         segment_ids: `[B, T]` integers. Attention stays within a segment. Defaults to one segment.
 
     Returns:
-        `[B, H, T, D]`. What it is at padding depends on how attention runs.
+        `[B, H, T, D]`.
     """
     if distance_bias is None:
         distance_bias = ops.zeros((query.shape[1], 1), dtype=query.dtype)
-    inputs = (query, key, value, distance_bias)
-    if segment_ids is None and can_use_flash_attention(query):
-        return flash_attention(*inputs, padding_mask, _attend_in_blocks)
-    return _attend_in_blocks(*inputs, padding_mask, segment_ids)
-
-
-def _attend_in_blocks(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    distance_bias: Tensor,
-    padding_mask: Tensor | None = None,
-    segment_ids: Tensor | None = None,
-) -> Tensor:
+    if padding_mask is None and segment_ids is None and can_use_flash_attention(query):
+        return flash_attention(query, key, value, distance_bias)
     blocks = _query_blocks(query)
 
     def scores(q: Tensor, k: Tensor, bias: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,5 @@
 """cuDNN's flash attention on the JAX backend, where it computes what query blocks compute."""
 
-from collections.abc import Callable
-
 import keras
 from keras import ops
 
@@ -23,76 +21,34 @@ def can_use_flash_attention(query: Tensor) -> bool:
     Args:
         query: `[B, H, T, D]`.
     """
-    _, heads, length, _ = query.shape
     return (
         keras.backend.backend() == "jax"
         and keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")
         and keras.config.is_flash_attention_enabled() is not False
         and keras.distribution.distribution() is None
-        and heads * length**2 <= LARGEST_BIAS
+        and query.shape[1] * query.shape[2] ** 2 <= LARGEST_BIAS
         and supports_flash_attention(query.shape, query.dtype)
     )
 
 
-def flash_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    distance_bias: Tensor,
-    padding_mask: Tensor | None,
-    in_blocks: Callable[..., Tensor],
-) -> Tensor:
-    """Attends as `causal_attention` does, by `keras.ops.dot_product_attention`.
-
-    That knows no mask of keys, and needs none if padding is on the right only: no real token sees
-    it. A batch with other padding is given to `in_blocks` instead.
+def flash_attention(query: Tensor, key: Tensor, value: Tensor, distance_bias: Tensor) -> Tensor:
+    """Attends as `causal_attention` does without masks, by `keras.ops.dot_product_attention`.
 
     Args:
         query: `[B, H, T, D]`.
         key: `[B, H, T, D]`.
         value: `[B, H, T, D]`.
         distance_bias: `[H, R]`, the bias of each distance from query to key.
-        padding_mask: `[B, T]`, true at keys that may be attended to, or `None`.
-        in_blocks: Function of the other arguments that does the same with any mask.
 
     Returns:
-        `[B, H, T, D]`, at real positions.
+        `[B, H, T, D]`.
     """
-    import jax
-
-    def flash(query, key, value, bias):
-        length = query.shape[2]
-        matrix = skew_distances(bias, length, length)[None]
-        positions_first = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
-        output = ops.dot_product_attention(
-            *positions_first, bias=matrix, scale=1.0, is_causal=True, flash_attention=True
-        )
-        return ops.transpose(output, (0, 2, 1, 3))
-
-    if padding_mask is None:
-        return flash(query, key, value, distance_bias)
-
-    def chosen(mask, functions, *inputs):
-        on_the_right = ops.all(mask[:, 1:] <= mask[:, :-1])
-        return jax.lax.cond(on_the_right, *functions, *inputs)
-
-    @jax.custom_vjp
-    def attend(mask, *inputs):
-        return chosen(mask, (flash, lambda *inputs: in_blocks(*inputs, mask)), *inputs)
-
-    def forward(mask, *inputs):
-        return attend(mask, *inputs), (mask, inputs)
-
-    # The chosen function runs again. The gradient of `jax.lax.cond` itself would write copies of
-    # all inputs, once for each of the two functions.
-    def backward(kept, upstream):
-        mask, inputs = kept
-
-        def pull_back(function):
-            return lambda *inputs: jax.vjp(function, *inputs)[1](upstream)
-
-        blocks = pull_back(lambda *inputs: in_blocks(*inputs, mask))
-        return (None, *chosen(mask, (pull_back(flash), blocks), *inputs))
-
-    attend.defvjp(forward, backward)
-    return attend(ops.cast(padding_mask, "int32"), query, key, value, distance_bias)
+    length = query.shape[2]
+    # In float32, because the gradient sums over all queries and keys of a distance.
+    bias = skew_distances(ops.cast(distance_bias, "float32"), length, length)
+    bias = ops.cast(bias, query.dtype)[None]
+    positions_first = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+    output = ops.dot_product_attention(
+        *positions_first, bias=bias, scale=1.0, is_causal=True, flash_attention=True
+    )
+    return ops.transpose(output, (0, 2, 1, 3))

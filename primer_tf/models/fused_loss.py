@@ -65,15 +65,19 @@ class FusedLoss(CausalLMMixin):
         return data
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """Trains on one batch; see `keras.Model`."""
+        """Trains on one batch; see `keras.Model`. Without a padding mask all tokens are real."""
         # On JAX there is a state before the data.
-        fused = self._can_fuse(state_and_data[-1], training=True)
-        return (self._fused_train_step if fused else super().train_step)(*state_and_data)
+        *state, data = state_and_data
+        if self._can_fuse(data, training=True):
+            return self._fused_train_step(*state, data)
+        return super().train_step(*state, _with_mask(data))
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """Evaluates one batch; see `keras.Model`."""
-        fused = self._can_fuse(state_and_data[-1], training=False)
-        return (self._fused_test_step if fused else super().test_step)(*state_and_data)
+        """Evaluates one batch; see `keras.Model`. Without a padding mask all tokens are real."""
+        *state, data = state_and_data
+        if self._can_fuse(data, training=False):
+            return self._fused_test_step(*state, data)
+        return super().test_step(*state, _with_mask(data))
 
     def _can_fuse(self, data: Any, training: bool) -> bool:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -83,7 +87,7 @@ class FusedLoss(CausalLMMixin):
             self._loss_can_be_fused
             and (is_product or not training)
             and isinstance(x, dict)
-            and x.keys() == {"token_ids", "padding_mask"}
+            and {"token_ids"} <= x.keys() <= {"token_ids", "padding_mask"}
             and _rank(y) == 2
             and _may_be_equal(y.shape, x["token_ids"].shape)
             and (sample_weight is None or _rank(sample_weight) == 2)
@@ -143,6 +147,14 @@ class FusedLoss(CausalLMMixin):
         hidden_states = ops.reshape(hidden_states, (-1, hidden_states.shape[-1]))
         targets, classes = ops.reshape(targets, (-1,)), self.backbone.vocabulary_size
         return token_losses(self._logits, hidden_states, targets, classes, z_loss, label_smoothing)
+
+
+def _with_mask(data: Any) -> Any:
+    """Returns a batch whose inputs have a padding mask."""
+    x, *others = data if isinstance(data, (tuple, list)) else (data,)
+    if not isinstance(x, dict) or x.keys() != {"token_ids"}:
+        return data
+    return ({**x, "padding_mask": ops.ones_like(x["token_ids"], dtype="int32")}, *others)
 
 
 def check_labels(labels: Any, sample_weight: Any, classes: int) -> None:

@@ -42,7 +42,9 @@ class HiddenStatesTrainer(keras.Model):
         return self.model.metrics
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        """Returns hidden states, `[B, T, C]`."""
+        """Returns hidden states, `[B, T, C]`. Without a `"padding_mask"` all tokens are real."""
+        if "padding_mask" not in inputs:
+            return self.model.backbone.hidden_states(inputs["token_ids"], training=training)
         return self.model.backbone(inputs, training=training)
 
     def compute_loss(

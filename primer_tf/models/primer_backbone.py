@@ -14,7 +14,7 @@ from primer_tf.layers.layer import freeze_sublayers
 from primer_tf.models.preset_files import OF_WEIGHTS, check_preset, replace_preset
 from primer_tf.models.weight_layouts import layout_map
 from primer_tf.sublayers import check_block, make_sublayer
-from primer_tf.types import Config, DType, StrPath
+from primer_tf.types import Config, DType, StrPath, Tensor
 
 # Arguments of Keras' models besides inputs and outputs.
 MODEL_KEYWORDS = ("name", "trainable")
@@ -209,6 +209,19 @@ class PrimerBackbone(Backbone):
         self.decoder = decoder
         self.transformer_layers = decoder.blocks
         freeze_sublayers(self)  # Keras applied `trainable` before the model had any sublayers.
+
+    def hidden_states(self, token_ids: Tensor, training: bool | None = None) -> Tensor:
+        """Returns what a call returns if all tokens are real, without computing any masks.
+
+        Args:
+            token_ids: `[B, T]` integers.
+            training: Whether dropout is applied. Defaults to `None`, as in a call.
+
+        Returns:
+            `[B, T, C]`.
+        """
+        x = self.embedding_dropout(self.token_embedding(token_ids), training=training)
+        return self.decoder(x, training=training)
 
     @property
     def arguments(self) -> Config:

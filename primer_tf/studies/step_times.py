@@ -107,7 +107,7 @@ def _trainer(study: Study, model: str) -> Any:
     import keras
 
     from primer_tf.data.repeatable_batches import repeatable_batches
-    from primer_tf.data.token_chunks import TokenChunks
+    from primer_tf.data.token_chunks import TokenChunks, without_masks
     from primer_tf.losses import NextTokenLoss
     from primer_tf.models import PrimerBackbone, PrimerCausalLM
     from primer_tf.training.choose_dtype import choose_dtype
@@ -137,7 +137,9 @@ def _trainer(study: Study, model: str) -> Any:
     def train(steps: int) -> None:
         keras.Model.fit(
             trained,
-            repeatable_batches(lambda: chunks.training_batches(config.batch_size, seed=0)),
+            repeatable_batches(
+                lambda: without_masks(chunks.training_batches(config.batch_size, seed=0))
+            ),
             steps_per_epoch=steps * config.gradient_accumulation_steps,
             shuffle=False,
             verbose=0,

@@ -13,6 +13,7 @@ import keras
 
 from primer_tf.data.load_chunks import check_source, load_chunks
 from primer_tf.data.prepared_data import PreparedData, is_prepared
+from primer_tf.data.token_chunks import without_masks
 from primer_tf.data.vocabulary import read_vocabulary
 from primer_tf.data.vocabulary_sample import vocabulary_of_text
 from primer_tf.distribution.hosts import ALONE, Hosts
@@ -148,8 +149,8 @@ def _train(
         trained,
         optimizer=optimizer_of_run(config, trained.trainable_variables),
         loss=NextTokenLoss(config.z_loss, config.label_smoothing),
-        batches=lambda start: chunks.training_batches(
-            config.batch_size, config.seed, start, part, parts
+        batches=lambda start: without_masks(
+            chunks.training_batches(config.batch_size, config.seed, start, part, parts)
         ),
         checkpoints=checkpoints,
         restarts=Restarts(output / restarts.FILE, hosts),

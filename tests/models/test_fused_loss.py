@@ -132,6 +132,23 @@ def test_any_arguments_give_the_results_of_keras(model_and_weights, seed):
         np.testing.assert_allclose(without, with_logits, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_without_a_mask_all_tokens_are_real(fused):
+    model = make_model("primer_ez", None, num_layers=1)
+    model.compile(
+        keras.optimizers.SGD(0.1), loss=NextTokenLoss(), loss_weights=None if fused else 1
+    )
+    weights = model.get_weights()
+    y = np.roll(IDS, -1, axis=1).astype("int32")
+    found = []
+    for x in (INPUTS, {"token_ids": IDS}):
+        model.set_weights(weights)
+        model.optimizer.iterations.assign(0)
+        losses = [model.train_on_batch(x, y, return_dict=True)["loss"] for _ in range(2)]
+        found.append([*losses, model.test_on_batch(x, y, return_dict=True)["loss"]])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
 def test_compiled_training_is_the_same_with_logits(dtype):
     """This includes gradient checkpointing, several batches and, in half precision, ties."""
