@@ -136,7 +136,7 @@ def test_any_arguments_give_the_results_of_keras(model_and_weights, seed):
 def test_without_a_mask_all_tokens_are_real(fused):
     model = make_model("primer_ez", None, num_layers=1)
     model.compile(
-        keras.optimizers.SGD(0.1), loss=NextTokenLoss(), loss_weights=None if fused else 1
+        keras.optimizers.SGD(0.1), loss=NextTokenLoss(), loss_weights=None if fused else 1.0
     )
     weights = model.get_weights()
     y = np.roll(IDS, -1, axis=1).astype("int32")
