@@ -9,7 +9,7 @@ IN_OTHER_PROCESSES := $(addprefix tests/,benchmarks drop_in export inference lay
 OUTPUT ?= runs/demo
 STEPS ?= 400
 
-.PHONY: help demo study search-study trained test test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check beam-check newcomer parity bench lint typecheck imports docs clean
+.PHONY: help demo study search-study trained test test-backends test-mesh test-slow serve-check serve-fuzz serve-node serve-page evaluate-check beam-check newcomer parity bench lint typecheck imports docs clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list
@@ -23,11 +23,13 @@ ONLY = kjv sotu kjv_constant sotu_constant ablation scaling
 study: $(VENV)/.study ## Train what is missing of the recorded studies, for hours; ONLY=smoke: minutes
 	nice -n 19 $(BIN)/primer study $(ONLY:%=results/%)
 
-test: $(VENV)/.test lint docs ## Run the tests on all three Keras backends, lint and docs
+test: $(VENV)/.test lint docs ## Run the tests on TensorFlow, lint and docs
 	# Each in new processes, because TensorFlow keeps in memory whatever it has compiled.
 	$(PYTEST) tests $(IN_OTHER_PROCESSES:%=--ignore=%)
 	$(PYTEST) tests/benchmarks tests/drop_in tests/export tests/serving
 	$(PYTEST) tests/inference tests/layers tests/models
+
+test-backends: $(VENV)/.test ## Run the tests of layers and models on JAX and PyTorch
 	KERAS_BACKEND=jax $(PYTEST) tests/inference tests/layers tests/models/test_generate.py tests/studies/test_vectorized_training.py
 	KERAS_BACKEND=torch $(PYTEST) tests/inference tests/layers tests/models/test_generate.py tests/models/test_fused_loss.py
 

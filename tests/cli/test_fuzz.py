@@ -248,7 +248,7 @@ def complaint(capsys, arguments):
 
 
 @pytest.mark.parametrize(
-    "numbers", [range(500), pytest.param(range(500, 12_000), marks=pytest.mark.slow)]
+    "numbers", [range(150), pytest.param(range(150, 12_000), marks=pytest.mark.slow)]
 )
 def test_mutations(folder, capsys, monkeypatch, numbers):
     monkeypatch.chdir(folder)

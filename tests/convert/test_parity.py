@@ -8,13 +8,8 @@ from tests.convert.parity import compare
 from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name == "small_primer" else pytest.mark.slow)
-        for name in (*PUBLISHED, *AS_PUBLISHED)
-    ],
-)
+@pytest.mark.slow  # Four smaller models are compared in `test_described_models.py`.
+@pytest.mark.parametrize("name", [*PUBLISHED, *AS_PUBLISHED])
 def test_engines_agree(name, mesh):
     row = compare(name, mesh)
     assert not row.problems(), row

@@ -14,16 +14,13 @@ from tests.distribution.plan_on_meshes import BATCH_SIZE, SEQUENCE_LENGTH
 from tests.distribution.run_module import run_module
 from tests.distribution.several_hosts import environment
 
-QUICK = ['fsdp:2,model:2/optimizer="adamw"']
-SLOW = [
+CASES = [
+    'fsdp:2,model:2/optimizer="adamw"',
     "data:1",
     "data:2,model:2",
     "fsdp:4",
     'data:1/optimizer="muon"/gradient_accumulation_steps=2/ema_momentum=0.9',
 ]
-EACH_CASE = pytest.mark.parametrize(
-    "case", [*QUICK, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)]
-)
 BATCH = 4 * 4 * BATCH_SIZE * SEQUENCE_LENGTH  # Token ids, mask, targets and weights.
 
 
@@ -39,7 +36,8 @@ def result(request):
     return result
 
 
-@EACH_CASE
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_memory_is_what_xla_allocates(result, case):
     """Weights and optimizer to 1%, all else to 25%."""
     plan, compiled = result(case)

@@ -249,6 +249,7 @@ def test_an_oracle_knows_everything(model, tasks, task_folder, shots):
     assert figures.figures == {"acc": 1.0, "acc_norm": 1.0}
 
 
+@pytest.mark.slow
 def test_a_uniform_model_guesses(model, tasks):
     uniform = make_model("primer", model.preprocessor, num_layers=1)
     embedding = uniform.backbone.token_embedding.embeddings

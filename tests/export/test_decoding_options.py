@@ -25,7 +25,7 @@ OPTIONS = {
     "drafts": {"draft": "ngram"},
     "XLA and drafts": {"jit_compile": True, "draft": "ngram"},
 }
-LONG = [pytest.param(name, marks=[pytest.mark.slow] * ("and" in name)) for name in OPTIONS]
+LONG = [pytest.param(name, marks=[pytest.mark.slow] * ("drafts" in name)) for name in OPTIONS]
 
 
 @pytest.fixture(scope="module", params=LONG)

@@ -195,7 +195,7 @@ def test_batches_of_unknown_size_compiled():
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("checkpointing", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_losses_reach_fit_but_not_evaluate(checkpointing):
     losses = {"router_jitter": 0.0, "load_balance_loss": 0.3, "router_z_loss": 0.7}
     experts = SwitchFeedForward(7, 3, capacity_factor=2.0, **losses)

@@ -77,6 +77,7 @@ def test_keras_reads_the_files(folder, monkeypatch):
             run_arguments(resolved("train", binding))
 
 
+@pytest.mark.slow
 def test_primer_train(folder, prepared_data, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(folder)
     arguments = authors_folder.arguments(

@@ -104,6 +104,7 @@ def test_greedy_steps_equal_the_full_forward_pass(name):
 
 @EVERY_MODEL
 @in_tf1
+@pytest.mark.slow
 def test_beam_steps_equal_the_full_forward_pass(name):
     import mesh_tensorflow as mtf
     import tensorflow.compat.v1 as tf

@@ -55,6 +55,7 @@ def mesh(tf1_process, tmp_path):
     return MeshProcess(tf1_process)
 
 
+@pytest.mark.slow
 def test_it_trains_costs_saves_and_generates(model, tmp_path):
     ids = np.random.default_rng(1).integers(3, 250, (2, 12)).astype("int32")
     inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids)}

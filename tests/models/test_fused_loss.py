@@ -149,7 +149,9 @@ def test_without_a_mask_all_tokens_are_real(fused):
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float64", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
 def test_compiled_training_is_the_same_with_logits(dtype):
     """This includes gradient checkpointing, several batches and, in half precision, ties."""
     if dtype == "float64" and keras.backend.backend() == "jax":

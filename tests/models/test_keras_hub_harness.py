@@ -64,20 +64,25 @@ class LayerTest(TestCase):
         kwargs = {"filters": SHAPE[-1], "kernel_size": 3, "activation": "relu"}
         self.check(CausalSeparableConv1D, kwargs, 3 + 1 + 2)
 
+    @pytest.mark.slow
     def test_evolved_convolution(self):
         self.check(EvolvedConvolution, {}, (11 + 3) + 2 * (7 + 3) + 2)
 
+    @pytest.mark.slow
     def test_switch_feed_forward(self):
         kwargs = {"intermediate_dim": 7, "num_experts": 3, "gated": True, "dropout": 0.1}
         # Jitter and dropout have a generator each.
         self.check(SwitchFeedForward, kwargs, 4, expected_num_non_trainable_variables=2)
 
+    @pytest.mark.slow
     def test_synthesizer_attention(self):
         self.check(SynthesizerAttention, {"num_heads": 3, "max_length": 6}, 5)
 
+    @pytest.mark.slow
     def test_residual_sublayer(self):
         self.check(ResidualSublayer, {"layer": FeedForward(7), "normalization": "rms"}, 5)
 
+    @pytest.mark.slow
     def test_decoder_block(self):
         # The harness sets the precision of the block, but not of a list of layers in its arguments.
         sublayers = [ResidualSublayer(FeedForward(7)), ResidualSublayer(FeedForward(9))]

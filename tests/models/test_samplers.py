@@ -97,6 +97,7 @@ def test_beam_search_finds_the_best_two_tokens(primer):
     assert found.tolist() == [list(map(int, pair)) for pair in best]
 
 
+@pytest.mark.slow
 def test_contrastive_search_by_definition(primer):
     """It selects probable tokens whose hidden state does not resemble an earlier one."""
     k, alpha = 6, 0.7

@@ -81,7 +81,7 @@ def test_greedy_text_of_a_ragged_batch(model, inputs, greedy):
 
 
 @one_cache
-@pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1]])
+@pytest.mark.parametrize("prompts", [PROMPTS, pytest.param(PROMPTS[:1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "kinds",
     [("n-grams", "model"), pytest.param(("known",), marks=pytest.mark.slow)],

@@ -76,13 +76,8 @@ def test_what_cannot_be_shipped(shipped, monkeypatch):
 SHIPPED = trained_presets.trained_presets()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == "tiny_primer_ez_english" else pytest.param(name, marks=pytest.mark.slow)
-        for name in SHIPPED
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_the_card_says(name, capsys):
     card = (trained_presets.FOLDER / name / "README.md").read_text(encoding="utf-8")
     figure = re.search(r"([\d.]+) in those of the King James", card)[1]

@@ -24,7 +24,7 @@ print(model.generate(inputs, stop_token_ids=None)["token_ids"].shape)
 """
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
 def test_models_need_no_tensorflow(backend):
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-c", SCRIPT]

@@ -133,6 +133,7 @@ def check(printed, package, outer):
     assert gin_file.is_file()
 
 
+@pytest.mark.slow
 def test_wheel_outside_of_the_checkout(installed_wheel, tmp_path):
     python, packages = installed_wheel
     package = packages / "primer_tf"

@@ -113,6 +113,7 @@ def test_truncated_checkpoint_falls_back_to_the_one_before(killed, whole, tmp_pa
     assert_same(state(output), whole)
 
 
+@pytest.mark.slow
 def test_mixed_precision(arguments, tmp_path, capsys):
     """Keras wraps the optimizer; its state lies beside the preset all the same."""
     step = ["--steps", "1", "--dtype", "mixed_float16"]
@@ -124,6 +125,7 @@ def test_mixed_precision(arguments, tmp_path, capsys):
     assert loaded.dtype_policy.name == "mixed_float16"
 
 
+@pytest.mark.slow
 def test_the_rate_falls_over_the_steps_of_the_run(arguments, tmp_path, monkeypatch):
     """Not over those of the optimizer, which goes on from a preset, also after the run resumes."""
     optimizers = []

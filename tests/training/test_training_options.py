@@ -25,7 +25,6 @@ RUNS = {
     ],
     "linear": ["--schedule", "linear", "--warmup_steps", "1", "--weight_decay", "0.1"],
 }
-DEFAULT, *OTHERS = RUNS
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +36,8 @@ def arguments(small_preset, text_file):
     ]
 
 
-@pytest.mark.parametrize(
-    "name", [DEFAULT, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_a_resumed_run_is_the_same(arguments, tmp_path, name):
     """Interrupted inside an epoch, to the last bit."""
     whole, output = tmp_path / "whole", tmp_path / "run"
