@@ -9,9 +9,11 @@ from pathlib import Path
 import keras_hub
 
 from primer_tf.export import export_saved_model
+from primer_tf.models import PrimerCausalLM
 from primer_tf.tasks.text import TextSource
 from primer_tf.training.callbacks.learning_curve import draw_learning_curve
 from primer_tf.training.config import RunConfig
+from primer_tf.training.record import LAST
 from primer_tf.training.run import train
 from primer_tf.types import StrPath
 
@@ -46,7 +48,8 @@ def run_demo(output: StrPath, steps: int) -> None:
         learning_rate_scale=2.0,  # For a run as short.
     )
     resume = (output / "run.json").exists()
-    model, evaluation, history = train(config, output, resume=resume)
+    _, evaluation, history = train(config, output, resume=resume)
+    model = PrimerCausalLM.from_preset(str(output / LAST))
 
     validation = "".join(TextSource("demo").documents("validation")).encode("utf-8")
     xz = 8 * len(lzma.compress(validation, preset=9)) / len(validation)

@@ -51,6 +51,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def float32_on_every_processor():
+    """`--dtype auto`, the default, is float32 in these processes."""
+    from primer_tf.training import choose_dtype
+
+    choose_dtype.PROCESSOR = Path("no-such-file")
+
+
 def collect_garbage():
     """Collects garbage, and lets later collections skip what is left.
 

@@ -21,6 +21,8 @@ FIELDS = (
     "gradient_checkpointing",
     "dtype",
 )
+# What `auto` is on all of `ACCELERATORS`.
+AUTO = "mixed_bfloat16"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -87,7 +89,7 @@ def run(arguments: Namespace) -> None:
             arguments.gradient_accumulation_steps,
             arguments.ema_momentum,
             arguments.gradient_checkpointing,
-            arguments.dtype,
+            AUTO if arguments.dtype == "auto" else arguments.dtype,
         )
     accelerator = ACCELERATORS[arguments.device]
     plan = plan_training(

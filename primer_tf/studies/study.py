@@ -148,8 +148,12 @@ class Study:
 
     @property
     def base_config(self) -> RunConfig:
-        """The `RunConfig` of all runs, before a run's own fields."""
-        return RunConfig(preset=self.baseline, **{"data": "demo", **self.training})
+        """The `RunConfig` of all runs, before a run's own fields.
+
+        On all machines in float32, unless the study says otherwise.
+        """
+        defaults = {"data": "demo", "dtype": "float32"}
+        return RunConfig(preset=self.baseline, **{**defaults, **self.training})
 
     @property
     def separate_lengths(self) -> bool:

@@ -154,8 +154,9 @@ class RunConfig:
     dropout: float = option("rate of all dropouts", 0.0, RATE)
     gradient_checkpointing: bool = option("recompute activations to save memory", False)
     dtype: str = option(
-        f"dtype policy: {', '.join(POLICIES)}, or auto: mixed_bfloat16 where the processor has it",
-        "float32",
+        f"dtype policy: {', '.join(POLICIES)}, or auto: mixed_bfloat16 where the device multiplies "
+        "it faster, else float32; presets of mixed policies are saved in float32",
+        "auto",
         one_of(DTYPES),
     )
     seed: int = option("seed of the weights, the order of the data and dropout", 0, SEED)

@@ -35,6 +35,7 @@ def client(command, address):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_curl(server, model):
     for tool in ("curl", "python3"):
         if shutil.which(tool) is None:
@@ -43,11 +44,13 @@ def test_curl(server, model):
     assert json.loads(answer) == {"predictions": [model.generate(PROMPT)]}
 
 
+@pytest.mark.slow
 def test_python(server, model):
     answer = client([sys.executable, SERVING / "clients" / "complete.py"], server.port)
     assert answer == model.generate(PROMPT) + "\n"
 
 
+@pytest.mark.slow
 def test_javascript(server, model):
     if shutil.which("node") is None:
         pytest.skip("there is no node")
@@ -55,6 +58,7 @@ def test_javascript(server, model):
     assert answer == model.generate(PROMPT) + "\n"
 
 
+@pytest.mark.slow
 def test_label(server, model):
     body = {"instances": PROMPTS}
     answer = server.http.post("/v1/models/primer/labels/stable:predict", json=body)

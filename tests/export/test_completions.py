@@ -14,6 +14,8 @@ from tests.export.conftest import LENGTH, PROMPTS, log_probabilities
 from tests.serving.conftest import running
 from tests.serving.toy_models import save_toy
 
+pytestmark = pytest.mark.slow  # `make serve-check`, which CI runs, asks for completions, too.
+
 PARALLEL = 6
 
 

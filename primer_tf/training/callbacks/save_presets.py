@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ class SavePresets(keras.callbacks.Callback):
 
     `preset` has the last weights, and `best` those with the lowest validation loss. Both have the
     optimizer's state, if it is one of `T5Adafactor`. The weights are their moving averages if the
-    optimizer keeps any. The files of both are the same ones while the last weights are the best.
+    optimizer keeps any. The presets compute in the dtype of the weights: mixed precision is for
+    training. The files of both are the same ones while the last weights are the best.
 
     In the list of callbacks it comes before `SaveCheckpoint`, which goes on to fill the disk.
 
@@ -67,7 +70,7 @@ class SavePresets(keras.callbacks.Callback):
     def _write_last(self) -> None:
         # HDF5 ends the process with a segmentation fault when it cannot write all it wants to.
         check_free_space(self.output, 4 * self.task.count_params() + 2**20)
-        with atomic_directory(self.output / LAST) as folder:
+        with atomic_directory(self.output / LAST) as folder, _in_dtype_of_weights(self.task):
             self.task.save_to_preset(str(folder))
             if t5_adafactor_in(self.model.optimizer):
                 save_training_state(folder, self.model.trainable_variables, self.model.optimizer)
@@ -80,3 +83,14 @@ class SavePresets(keras.callbacks.Callback):
                 shutil.copytree(
                     self.output / LAST, folder, copy_function=link_or_copy, dirs_exist_ok=True
                 )
+
+
+@contextmanager
+def _in_dtype_of_weights(task: PrimerCausalLM) -> Iterator[None]:
+    """Gives a model the dtype policy of its weights for as long as it is saved."""
+    policy = task.backbone.dtype_policy
+    task.backbone.dtype_policy = policy.variable_dtype
+    try:
+        yield
+    finally:
+        task.backbone.dtype_policy = policy
