@@ -7,8 +7,8 @@ Subclasses also use private attributes of the classes that they derive from:
 - `keras.Model`: `_compile_metrics`, `_loss_tracker` and `_aggregate_additional_loss`, to train by
   hidden states (`models/fused_loss.py`, `models/hidden_states_trainer.py`),
   `_warn_if_trainable_state_changed`, to silence it (`models/compiled_functions.py`), and
-  `_maybe_symbolic_build` and `_symbolic_build`, to train on several workers
-  (`models/several_workers.py`).
+  `_maybe_symbolic_build` and `_symbolic_build`, to train on several workers and without padding
+  masks (`models/several_workers.py`, `models/fused_loss.py`).
 - `keras.optimizers.Adafactor`: `_trainable_variables`, `_iterations`, `_learning_rate`,
   `_get_variable_index` and `_rms`, to change its rules (`optimizers/t5_adafactor.py`).
 - `keras.layers.MultiHeadAttention`: `_query_dense`, `_key_dense` and `_value_dense`, to convolve

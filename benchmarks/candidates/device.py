@@ -20,12 +20,13 @@ BACKEND = keras.backend.backend()
 def train_step(model, architecture, batch_size, length, steps, **kwargs):
     """Trains with the defaults on random batches.
 
-    By `fit`, which starts a step before the last one has ended, unlike `train_on_batch`.
+    As `primer train` does: without padding masks, and by `fit`, which starts a step before the last
+    one has ended, unlike `train_on_batch`.
     """
     causal_lm = primer.build(model, architecture, max_sequence_length=max(512, length), **kwargs)
     causal_lm.compile()
     batch = keras_model.random_batches(model["vocabulary_size"], batch_size, length)
-    batches = [batch() for _ in range(4)]
+    batches = [({"token_ids": x["token_ids"]}, y) for x, y in (batch() for _ in range(4))]
 
     def run():
         # KerasHub's `fit` takes no generators.

@@ -29,8 +29,7 @@ def causal_attention(
     `softmax(Q K^T + bias) V`, one query block at a time. The gradient computes the weights of a
     block again from the log of the softmax's normalizer (Dao et al. 2022, section 3.1), so memory
     grows with `T`, not with `T^2`. The result can be differentiated once, in the first four
-    arguments. On GPUs `flash_attention` does the same where
-    it can, without masks.
+    arguments. Without masks, `flash_attention` does the same on GPUs where it can.
 
     Args:
         query: `[B, H, T, D]`.

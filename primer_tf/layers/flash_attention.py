@@ -9,24 +9,30 @@ from primer_tf.types import Tensor
 
 # cuDNN reads the bias of each query and key. In half precision this many take 512 MiB.
 LARGEST_BIAS = 2**28
+# It was tried with such lengths; with a bias, cuDNN has no gradient for odd ones.
+LEAST_LENGTH, MULTIPLE = 128, 8
 
 
 def can_use_flash_attention(query: Tensor) -> bool:
     """Returns whether `flash_attention` can run.
 
     It needs the JAX backend, half precision, an NVIDIA GPU for which Keras has flash attention, and
-    lengths whose matrix of biases is not too large. `keras.config.disable_flash_attention()` rules
-    it out, and so does a `keras.distribution`, with which it was never tried.
+    at least 128 positions, a multiple of 8, whose matrix of biases is not too large.
+    `keras.config.disable_flash_attention()` rules it out, and so does a `keras.distribution`, with
+    which it was never tried.
 
     Args:
         query: `[B, H, T, D]`.
     """
+    _, heads, length, _ = query.shape
     return (
         keras.backend.backend() == "jax"
         and keras.backend.standardize_dtype(query.dtype) in ("float16", "bfloat16")
         and keras.config.is_flash_attention_enabled() is not False
         and keras.distribution.distribution() is None
-        and query.shape[1] * query.shape[2] ** 2 <= LARGEST_BIAS
+        and length >= LEAST_LENGTH
+        and length % MULTIPLE == 0
+        and heads * length**2 <= LARGEST_BIAS
         and supports_flash_attention(query.shape, query.dtype)
     )
 

@@ -1,5 +1,6 @@
 """Training and evaluation of a causal language model without the logits of all tokens."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -78,6 +79,19 @@ class FusedLoss(CausalLMMixin):
         if self._can_fuse(data, training=False):
             return self._fused_test_step(*state, data)
         return super().test_step(*state, _with_mask(data))
+
+    def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Builds the loss and the metrics by a call, which needs a padding mask."""
+        if data_batch is not None:
+            super()._symbolic_build(data_batch=_with_mask(data_batch))
+            return
+
+        def batches() -> Iterator[Any]:  # Keras reads the first one, and only if it must build.
+            for start, stop, found in iterator:
+                batch = found[0] if isinstance(found, (list, tuple)) else next(found)
+                yield start, stop, [_with_mask(batch)]
+
+        super()._symbolic_build(iterator=batches())
 
     def _can_fuse(self, data: Any, training: bool) -> bool:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

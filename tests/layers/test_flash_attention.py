@@ -70,6 +70,8 @@ def test_what_it_needs(monkeypatch):
     assert flash_attention.can_use_flash_attention(half)
     assert not flash_attention.can_use_flash_attention(ops.cast(half, "float32"))
     assert not flash_attention.can_use_flash_attention(ops.zeros((1, 2, 16384, 64), "bfloat16"))
+    for length in (64, 1001):
+        assert not flash_attention.can_use_flash_attention(half[:, :, :length])
     monkeypatch.setattr(keras.config, "is_flash_attention_enabled", lambda: False)
     assert not flash_attention.can_use_flash_attention(half)
 
