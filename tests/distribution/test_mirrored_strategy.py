@@ -38,7 +38,7 @@ def test_losses(request):
 def test_the_command(request, tmp_path, small_preset, text_file):
     """A run that goes on without the mesh has the history of a run on one device."""
     start = ["train", "--preset", small_preset, "--data", text_file, "--interval", "3"]
-    start += ["--batch_size", "4", "--sequence_length", "16"]
+    start += ["--batch_size", "4", "--sequence_length", "16", "--dtype", "float32"]
     start += ["--linear_decay_fraction", "0"]  # The rate would depend on the length of the run.
 
     def rows(*arguments):
