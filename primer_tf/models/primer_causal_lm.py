@@ -352,8 +352,6 @@ class PrimerCausalLM(
         if scoring_mode == "loss" and target_ids is None:
             raise ValueError("`score(scoring_mode='loss')` needs `target_ids`.")
         token_ids = ops.convert_to_tensor(token_ids)
-        if padding_mask is None:
-            padding_mask = ops.ones(ops.shape(token_ids)[:2], dtype="bool")
         x = self.backbone.token_embedding(token_ids)
         if layer_intercept_fn is not None:
             x = layer_intercept_fn(x, -1)

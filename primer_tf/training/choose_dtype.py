@@ -16,8 +16,8 @@ def choose_dtype(dtype: str, report: Callable[[str], object]) -> str:
     """Returns the dtype policy of a run, which `"auto"` leaves to the device.
 
     With products of bfloat16 a training step on a CPU takes 0.6 (35M parameters) to 0.75 (the
-    demo's) of its time in float32, and on a GPU half of it; after as many steps the loss is the
-    same (`benchmarks/time_to_loss.py`). Without them bfloat16 is slower, and so it is with XLA on
+    demo's) of its time in float32, and on a GPU 0.6; after as many steps the loss is the same
+    (docs/performance.md). Without them bfloat16 is slower, and so it is with XLA on
     CPUs, and thus on JAX. Weights and the state of the optimizer are in float32 either way.
 
     Args:
@@ -55,10 +55,9 @@ def _accelerator_has_bfloat16_products() -> bool | None:
         device = jax.devices()[0]
         if device.platform == "cpu":
             return None
-        capability = getattr(device, "compute_capability", None)
-        if capability is None:
+        if "NVIDIA" not in device.device_kind:  # Of other GPUs it is not known.
             return device.platform == "tpu"
-        return tuple(map(int, str(capability).split("."))) >= COMPUTE_CAPABILITY
+        return tuple(map(int, device.compute_capability.split("."))) >= COMPUTE_CAPABILITY
     if keras.backend.backend() == "torch":
         import torch
 

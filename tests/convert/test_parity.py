@@ -8,7 +8,7 @@ from tests.convert.parity import compare
 from tests.mesh.paper_values import AS_PUBLISHED, PUBLISHED
 
 
-@pytest.mark.slow  # Four smaller models are compared in `test_described_models.py`.
+@pytest.mark.slow  # A smaller model is compared in `test_described_models.py`.
 @pytest.mark.parametrize("name", [*PUBLISHED, *AS_PUBLISHED])
 def test_engines_agree(name, mesh):
     row = compare(name, mesh)
